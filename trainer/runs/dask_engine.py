@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
-from tidecast.errors import SettingsError, TidecastError
+from tidecast.errors import SettingsError, StoreError, TidecastError
 from trainer.runs.engine import Done
-from trainer.runs.remote_task import FATAL, run_shard
+from trainer.runs.remote_task import run_shard
 from trainer.runs.results import SeriesResult
 from trainer.runs.shard import Shard
 
@@ -122,7 +122,7 @@ class DaskEngine:
 
 def _failure(error: BaseException) -> str:
     """Return a sentence about a task's error; raise the error if another attempt would fail too."""
-    if isinstance(error, FATAL):
+    if isinstance(error, StoreError | SettingsError):
         raise error
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

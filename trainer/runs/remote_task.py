@@ -6,7 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tidecast.errors import SettingsError, StoreError
+from tidecast.errors import StoreError
+from tidecast.models.cohorts import Cohort
+from tidecast.models.model import Model
+from tidecast.models.store import ModelStore
+from trainer.candidate import Screened, screened
+from trainer.runs.folder import RunFolder
+from trainer.runs.job import Job
+from trainer.runs.parts import read_part
+from trainer.runs.results import SeriesResult
+from trainer.runs.shard import Shard
+from trainer.runs.tasks import Workplace, train_cohort, train_series
 
 _ALONE = threading.Lock()  # a task uses all cores, so a worker with several threads runs one at a time
 
@@ -24,19 +34,11 @@ def run_shard(store: str, run: str, shard: Mapping[str, Any]) -> list[dict[str, 
         SettingsError: the run was started with another version of Tidecast.
     """
     with _ALONE:
-        return [result.as_dict() for result in _results(Path(store), run, shard)]
+        return [result.as_dict() for result in _results(Path(store), run, Shard.from_dict(shard))]
 
 
-def _results(root: Path, run: str, fields: Mapping[str, Any]) -> list[Any]:
-    from tidecast.models.store import ModelStore
-    from trainer.candidate import Screened, screened
-    from trainer.runs.folder import RunFolder
-    from trainer.runs.parts import read_part
-    from trainer.runs.shard import Shard
-    from trainer.runs.tasks import Workplace, train_cohort, train_series
-
+def _results(root: Path, run: str, shard: Shard) -> list[SeriesResult]:
     folder = RunFolder(root, run)
-    shard = Shard.from_dict(fields)
     if (former := folder.results(shard.id)) is not None:
         return former
     job = _job(folder)
@@ -49,19 +51,17 @@ def _results(root: Path, run: str, fields: Mapping[str, Any]) -> list[Any]:
         if shard.cohort:
             made = train_cohort(shard.cohort, members, store.cohort_network(shard.cohort.name), place)
         else:
-            made = train_series(members, _networks(root, run, job.created_ms), place)
+            made = train_series(members, _networks(root, run), place)
         return folder.keep_results(shard.id, made)
 
 
-def _job(folder: Any) -> Any:
+def _job(folder: RunFolder) -> Job:
     """Return the job of a run.
 
     Raises:
         StoreError: the run does not exist in the store of this machine.
         SettingsError: another version of Tidecast has started the run.
     """
-    from trainer.runs.job import Job
-
     fields = folder.read("job")
     if fields is None:
         raise StoreError(
@@ -71,16 +71,9 @@ def _job(folder: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _networks(root: Path, run: str, _created_ms: int) -> dict[Any, Any]:
-    """Return the networks of the cohorts that the driver has chosen for the series of the run of this time."""
-    from tidecast.models.cohorts import Cohort
-    from tidecast.models.store import ModelStore
-    from trainer.runs.folder import RunFolder
-
+def _networks(root: Path, run: str) -> dict[Cohort, Model]:
+    """Return the networks of the cohorts that the driver has chosen for the series of a run."""
     shared = ModelStore(root).shared
     versions = RunFolder(root, run).read("networks") or {}
     networks = {name: shared.load(name, number)[1] for name, number in versions.items()}
     return {Cohort.of(name, network.header): network for name, network in networks.items()}
-
-
-FATAL = (StoreError, SettingsError)  # another attempt would fail too

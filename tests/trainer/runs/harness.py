@@ -72,6 +72,7 @@ class DaskCluster:
             "PYTHONPATH": str(ROOT),
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{self._ttl_s}s",
             "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
         }
         log = (self._folder / "cluster.log").open("ab")
         with log:
