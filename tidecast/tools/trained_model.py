@@ -53,10 +53,11 @@ class TrainedModel:
     def to_keras(self) -> Any:
         """Return a Keras model that answers as the series' own network does, without the other experts.
 
-        Its input is `(batch, network_rows, features)` in the units of the readings: the newest row last, without
-        gaps, the target first. With calendar inputs there is a second one, `(batch, 1)`: the times to forecast in epoch
-        milliseconds. The output is `(batch, 1)` in the unit of the target. Call the model with float64 arrays:
-        `predict` rounds them to float32. The layer `network` holds the weights, and can be trained.
+        Its input is `(batch, network_rows, columns)` in the units of the readings: the newest row last, without gaps,
+        the target first, then the features, then the inputs known ahead, each for the time after its row. With calendar
+        inputs there is a second one, `(batch, 1)`: the times to forecast in epoch milliseconds. The output is
+        `(batch, 1)` in the unit of the target. Call the model with float64 arrays: `predict` rounds them to float32.
+        The layer `network` holds the weights, and can be trained.
 
         Raises:
             ModelError: the series has no network, or its network learns the residuals of the linear expert.

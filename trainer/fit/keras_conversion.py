@@ -22,7 +22,7 @@ _SUPPORTED = "use LSTM layers of one size, each in both directions or none, and 
 def keras_model_of(model: Model) -> Any:
     """Return a Keras model with the weights and the answers of a series' own network, without the other experts.
 
-    Its input `rows` is `(batch, model.network_rows, features)` in the units of the readings, the newest row last and
+    Its input `rows` is `(batch, model.network_rows, columns)` in the units of the readings, the newest row last and
     without gaps; a spec with calendar inputs has a second one, `next_ts`, `(batch,)`: the times to forecast in epoch
     milliseconds. The output is `(batch, 1)` in the unit of the target. The layer `network` holds the weights.
 

@@ -25,6 +25,7 @@ SPECS = {
     "stacked": Spec(units=3, window=6, layers=2),
     "bidirectional_stacked": Spec(units=3, window=5, layers=2, bidirectional=True),
     "three_features": Spec(units=4, window=6, features=("value", "wind", "rain")),
+    "known": Spec(units=4, window=6, features=("value", "wind"), known=("price",), seasonal=1),
     "normalised": Spec(units=4, window=8, normalise=True, hidden=3),
     "seasonal": Spec(units=4, window=6, seasonal=2),
     "calendar": Spec(units=4, window=6, seasonal=1, calendar=("day", "week", "year")),
@@ -34,7 +35,7 @@ every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 
 def trained(spec: Spec) -> Model:
     """Return a model of hourly readings around 2,000, one season long, with random weights."""
-    width = len(spec.features)
+    width = spec.columns
     scaler = {"center": (2000.0, 5.0, 7.0)[:width], "scale": (3.0, 2.0, 0.5)[:width]}
     raw = {"center": (0.0,), "scale": (1.0,)}
     known: Any = {"seasons": (12,), "calendar": ("day", "week")}
@@ -44,7 +45,7 @@ def trained(spec: Spec) -> Model:
 def windows(model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Return windows in the unit of the readings, and the times to forecast."""
     rng = np.random.default_rng(1)
-    walk = rng.normal(0, 3, (7, model.network_rows, len(model.spec.features))).cumsum(axis=1)
+    walk = rng.normal(0, 3, (7, model.network_rows, model.spec.columns)).cumsum(axis=1)
     level = 0 if model.spec.target_transform == "raw" else 2000
     return level + walk, 1_700_000_000_000 + HOUR * np.arange(7)
 

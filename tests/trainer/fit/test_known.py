@@ -6,7 +6,7 @@ import pytest
 from tests.trainer.harness import STEP
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LINEAR, LINEAR_KNOWN
-from tidecast.models.known.inputs import KnownInputs, KnownSeries, with_known
+from tidecast.models.known.inputs import HOLIDAY, KnownInputs, KnownSeries, SpecialDays, with_known
 from tidecast.models.known.values import KnownValues
 from tidecast.models.time_grid import Grid
 from trainer.fit.known import choose_inputs
@@ -74,3 +74,19 @@ def test_the_known_expert_reads_the_inputs_and_the_others_do_not() -> None:
     by_lag = dict(zip(panel.lags[reads[at]].tolist(), panel.coefficients[at, reads[at]].tolist(), strict=True))
     assert {0, 1, 24} == set(by_lag)
     assert 3 == pytest.approx(by_lag[0], abs=0.2)
+
+
+def test_special_days_are_chosen_where_a_shop_is_closed() -> None:
+    """Two years of days with a week's rhythm: on nine holidays a year nothing is sold; the sines add nothing to it."""
+    days = np.arange(730)
+    closed = tuple(np.random.default_rng(2).choice(days, 18, replace=False).tolist())
+    rng = np.random.default_rng(0)
+    sold = 100 + 20 * np.isin(days % 7, (2, 3)) + rng.normal(0, 3, len(days))
+    sold[list(closed)] = 0.0
+    special = SpecialDays(tuple(sorted(closed)), 0, 800)
+    step = 24 * STEP
+    known = KnownSeries("s", KnownValues(), special, (HOLIDAY, "@weekday_sin"))
+    grid = Grid(days * step, sold[:, None], np.zeros(len(days), np.int64), np.zeros(len(days), np.bool_))
+    choice = choose_inputs(grid, KnownInputs(known.names, step, special), known, (7,), len(days))
+    assert HOLIDAY in choice.inputs.names
+    assert 7 in choice.terms.lags

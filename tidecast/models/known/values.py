@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float, Int64
 
 ALWAYS = int(np.iinfo(np.int64).min)  # the moment of a value that was always known
+MOST_ADDED = 256  # arrays that wait to be sorted in: each takes more memory than its values
 LATEST = int(np.iinfo(np.int64).max)  # the moment at which all values are known
 
 
@@ -92,7 +93,10 @@ class KnownValues:
             self._columns[source] = {}
             self._matching.clear()
         moments = np.broadcast_to(np.asarray(known_at, np.int64), len(ts))
-        self._columns[source].setdefault(name, _Column()).added.append((ts, moments, values))
+        column = self._columns[source].setdefault(name, _Column())
+        column.added.append((ts, moments, values))
+        if len(column.added) >= MOST_ADDED:
+            column.sort()
         additions, latest = self._changes.get(source, (0, ALWAYS))
         self._changes[source] = additions + 1, max(latest, int(moments.max()))
 
