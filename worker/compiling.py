@@ -20,6 +20,7 @@ from tidecast.code_cache import NotKeptError, can_keep, only_loading
 from tidecast.models.spec import Spec
 from tidecast.online import window
 from tidecast.online.kernels import network_inputs, online_linear, scoring
+from tidecast.online.kernels.further import intervals, paths
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.series import state_encoder
@@ -139,6 +140,7 @@ def _answer_linear() -> None:
 
 # Both shares take about the same time, counting the start of the helper.
 OWN = (_answer_network, online_linear.warm, scoring.warm, scoring.warm_trackers)
+FURTHER = (paths.warm, intervals.warm)  # only for forecasts of several steps
 OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm, _answer_linear)
 
 
@@ -146,13 +148,14 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-def warm(on_cold: Callable[[], None] = _ignore) -> None:
+def warm(on_cold: Callable[[], None] = _ignore, steps: int = 1) -> None:
     """Load or compile all functions that answer readings; a worker does this before it takes a lease.
 
     Args:
         on_cold: called first if something must be compiled. Compiling takes some seconds, once on a machine.
+        steps: the number of steps that readings are answered for.
     """
-    load_or_compile(OWN, OF_HELPER, on_cold)
+    load_or_compile((*OWN, *(FURTHER if steps > 1 else ())), OF_HELPER, on_cold)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
         )
         server = health.serve(place)
         log.info("health served", port=server.port)
-    _warm(health)
+    _warm(health, settings.series.horizon)
     stop = stop_on_signals()
     worker = _begin(settings, health, stop)
     if worker:
@@ -160,7 +160,7 @@ def _timing_of(choice: ScheduleChoice) -> "Timing | None":
     return replace(timing, yields=True) if timing and choice.by_default else timing
 
 
-def _warm(health: Health) -> None:
+def _warm(health: Health, steps: int) -> None:
     """Load or compile the forecasting functions before a lease is taken: no reading must wait for this."""
     began = time.monotonic()
 
@@ -168,7 +168,7 @@ def _warm(health: Health) -> None:
         health.compiling.set()
         log.info("compiling, once on this machine")
 
-    warm(say_so)
+    warm(say_so, steps)
     if health.compiling.is_set():
         health.compiling.clear()
         log.info("compiled", seconds=round(time.monotonic() - began, 1))

@@ -8,26 +8,9 @@ import numpy as np
 from dashboard.data.connected import Connected
 from tidecast.errors import StateError, StreamError
 from tidecast.models.experts import EXPERTS
-from tidecast.wire import Forecast
+from tidecast.wire import Forecast, Step, steps_of
 
 LEAST_WEIGHT = 0.005  # smaller weights are not shown
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The forecast of one step ahead.
-
-    Attributes:
-        step: 1 for the next reading.
-        ts: the time forecast, epoch milliseconds; None while the step between readings is not known.
-        yhat: the forecast; `lower` and `upper` bound it, None while no error is known.
-    """
-
-    step: int
-    ts: int | None
-    yhat: float
-    lower: float | None
-    upper: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +45,6 @@ class OutlookReader(Connected):
         except StreamError:
             steps = ()
         return Outlook(steps, *weights_of(head))
-
-
-def steps_of(forecast: Forecast) -> tuple[Step, ...]:
-    """Return the steps of a forecast."""
-    more = dict(forecast.more)
-    due = forecast.ts
-    steps = [Step(1, due, forecast.yhat, forecast.yhat_lower, forecast.yhat_upper)]
-    while (yhat := more.get(f"yhat_{len(steps) + 1}")) is not None:
-        number = len(steps) + 1
-        ts = None if due is None else due + (number - 1) * (due - forecast.origin)
-        steps.append(Step(number, ts, yhat, more.get(f"yhat_{number}_lower"), more.get(f"yhat_{number}_upper")))
-    return tuple(steps)
 
 
 def weights_of(head: bytes | None) -> tuple[dict[str, float], bool]:

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.data.outlook import Step
 from dashboard.data.recent import ANOMALY, DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
 from tidecast.arrays import Float
 from tidecast.pictures.colours import FORECAST, FORGET, INPUT, LAST_VALUE, READING
 from tidecast.pictures.weights import Area, areas
-from tidecast.wire import Event
+from tidecast.wire import Event, Step
 
 QUIET = "var(--quiet)"  # of text: charts are SVG, so that a colour follows the theme
 FRAME = "var(--line)"

@@ -7,7 +7,7 @@ from nicegui import run, ui
 from redis.exceptions import RedisError
 
 from dashboard.data.history import RANGES, SCANNED, History
-from dashboard.data.outlook import Outlook, Step
+from dashboard.data.outlook import Outlook
 from dashboard.data.recent import NAIVE, ORIGIN, POINTS, Y
 from dashboard.data.weights import Weights
 from dashboard.pages import charts
@@ -15,6 +15,7 @@ from dashboard.pages.formats import NOTHING, count_text, number_text, series_pat
 from dashboard.pages.frame import Context, chart, every_second, folded
 from dashboard.pages.tables import table_of_texts
 from tidecast.arrays import Float
+from tidecast.wire import Step
 
 LOOK_S = 1.0
 EVENTS_MARKED = 100  # newest

@@ -71,7 +71,8 @@ class Forecaster:
         self._series = PartitionSeries(settings, self.engine, self.shadow_tests, anomalies or AnomalySettings())
         self._parser = EntryParser(settings, self._series, partition, partitions)
         self._scorer = Scorer((settings.level, *settings.more_levels), self._bounds)
-        self._horizons = Horizons(settings.horizon, settings.level, self._bounds)
+        self._horizons = Horizons(settings, self._bounds)
+        self._shape = 1 + len(settings.more_levels), settings.horizon - 1
 
     @property
     def states(self) -> dict[str, SeriesState]:
@@ -160,14 +161,15 @@ class Forecaster:
         batch = self._with_known(batch)
         tested = np.flatnonzero(self._series.columns.tested[batch.series])
         forecasts = self.engine.predict(batch.requests)
-        forecast_untrained(batch, self._series, self.engine, forecasts)
+        learned = self._horizons.room(len(batch))
+        forecast_untrained(batch, self._series, self.engine, forecasts, learned)
         if self._own:
             result.events += forecast_own(batch, self._series, self._own, forecasts)
         scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
             result.events += self._compare(batch, tested, scores, forecasts[tested, SEASONAL_CHANGE:])
         publish(batch, self._series, scores, self._settings.more_levels, self._bounds, result.forecasts)
-        result.forecasts.more |= self._horizons.forecast(self.engine, batch, self._series, scores)
+        result.forecasts.more |= self._horizons.forecast(self.engine, batch, self._series, scores, learned)
         result.counts["forecast"] = len(batch)
         result.intervals["inside"] = int((scores.score <= 1).sum())
         result.intervals["outside"] = int((scores.score > 1).sum())
@@ -213,7 +215,7 @@ class Forecaster:
         """Add an event for each silent series, and the new states of these series and of the changed ones."""
         silent = silent_series(self._series, as_of_ms)
         result.events += [silence_of(self._series.entry(number)) for number in silent.tolist()]
-        result.states = changes_of(self._series, np.union1d(changed, silent), 1 + len(self._settings.more_levels))
+        result.states = changes_of(self._series, np.union1d(changed, silent), self._shape)
 
     def _compare(self, batch: Batch, tested: Int64, scores: BatchScores, online: Float) -> list[Event]:
         """Compare champions on probation with their shadows; return an event for each test that has ended.

@@ -19,7 +19,7 @@ from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.network_inputs import prepare
-from tidecast.online.kernels.online_linear import forecast_online
+from tidecast.online.kernels.online_linear import Coefficients, forecast_online
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
@@ -133,6 +133,7 @@ def online_forecasts(grid: Grid, seasons: Sequence[int], most_rows: int) -> tupl
         np.tile(two_seasons(seasons), (n, 1)),
         np.ones(n, np.int64),
         forecasts,
+        Coefficients.empty(0),
     )
     first = ONLINE_AT // NUMBER
     return forecasts, record.view(np.int64)[first : first + numbers_in(ONLINE)].copy()

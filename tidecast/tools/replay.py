@@ -19,7 +19,7 @@ from tidecast.moments import wire_text
 from tidecast.settings import SeriesSettings, Settings
 from tidecast.tools.champions import load_champions
 from tidecast.tools.tail import flat
-from tidecast.wire import DeadLetter, Forecast
+from tidecast.wire import DeadLetter, Forecast, further_fields
 
 if TYPE_CHECKING:
     from tidecast.online.batch import Entry
@@ -75,8 +75,7 @@ def forecasts_of(
 
 def write_csv(batches: Iterable[list[Forecast]], file: TextIO, settings: SeriesSettings) -> None:
     """Write forecasts as CSV: the fields of the wire format, and the configured further intervals and steps."""
-    names = [f"yhat_{end}_{level * 100:g}" for level in settings.more_levels for end in ("lower", "upper")]
-    names += [f"yhat_{step}{end}" for step in range(2, settings.horizon + 1) for end in ("", "_lower", "_upper")]
+    names = further_fields(settings.horizon, settings.more_levels)
     table = csv.DictWriter(file, (*COLUMNS, *names), extrasaction="ignore")
     table.writeheader()
     for batch in batches:

@@ -19,6 +19,7 @@ from tidecast.wire.messages import (
     partition_of,
 )
 from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT
+from tidecast.wire.steps import Step, field_of, further_fields, steps_of, time_field_of
 
 __all__ = [
     "DISPOSITIONS",
@@ -36,9 +37,14 @@ __all__ = [
     "Forecasts",
     "Keys",
     "Reading",
+    "Step",
     "common_keys",
+    "field_of",
+    "further_fields",
     "id_pair",
     "is_entry_id",
     "keys_of",
     "partition_of",
+    "steps_of",
+    "time_field_of",
 ]

@@ -16,6 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from tidecast.errors import StreamError
+from tidecast.wire.steps import further_value
 
 Fields = Mapping[bytes, bytes]
 
@@ -107,8 +108,8 @@ class Forecast:
         anomaly_score: |error| over that forecast's half-width, at most 1e9; above 1 exactly outside the interval.
         anomaly: whether the reading belongs to an anomaly, by the rule of its series; None without a score.
         filled: how many of the values that the experts read are interpolated or replace a gross error.
-        more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several horizons
-            `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on.
+        more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several steps
+            `ts_2`, `yhat_2`, `yhat_2_lower`, `yhat_2_upper`, `yhat_2_lower_50` and so on. See `steps_of`.
     """
 
     id: str
@@ -163,7 +164,7 @@ class Forecast:
             anomaly_score=number("anomaly_score"),
             anomaly=text["anomaly"] == "1" if "anomaly" in text else None,
             filled=int(text.get("filled", "0")),
-            more=tuple((name, float(value)) for name, value in text.items() if _MORE.fullmatch(name)),
+            more=tuple((name, value) for name in text if (value := further_value(name, text[name])) is not None),
         )
 
 
@@ -246,7 +247,6 @@ def _as_texts(numbers: Column) -> bytes:
 
 
 _ORIGINAL = b"original."  # before the name of a reading's field in a dead letter
-_MORE = re.compile(r"yhat_(lower_|upper_)?[0-9.]+(_lower|_upper)?")
 
 
 @dataclass(frozen=True, slots=True)

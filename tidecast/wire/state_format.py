@@ -5,7 +5,7 @@ rows, so the cost of a reading does not grow with the window. The blocks are sto
 its number, so that an overwritten or stale field is detected.
 
 The head, little-endian: sizes; packed numbers; the names of the features. The numbers are those of the window and of
-the record, as they lie in memory; the forecasts of further steps and their trackers; a champion's shadow test. They are
+the record with its further steps, as they lie in memory; a champion's shadow test. They are
 packed without words of 4 bytes that are 0, a fifth to a half of all: one bit for each word, the first lowest, which is
 1 if the word follows; then these words. A block: its number, the bits of its filled rows, its rows.
 """
@@ -86,6 +86,7 @@ TRACKER = np.dtype(
         _floats("pending", "errors", "half_width", "mean_error"),
     )
 )
+FURTHER_LEARNED = 5  # numbers of each further step, beside a multiplier for each level
 ONLINE_TERMS = 12  # as many as in `online/kernels/online_linear.py`
 ONLINE = np.dtype(
     (
@@ -186,9 +187,26 @@ def place_in(kind: np.dtype[Any], name: str) -> int:
     return int(fields[name][1]) // NUMBER
 
 
-def record_numbers(levels: int) -> int:
-    """Return how many numbers a record with so many intervals has."""
-    return numbers_in(RECORD) + numbers_in(TRACKER) * levels
+def record_numbers(levels: int, further: int = 0) -> int:
+    """Return how many numbers a record with so many intervals and further steps has."""
+    return numbers_in(RECORD) + numbers_in(TRACKER) * levels + further_numbers(further, levels)
+
+
+def further_numbers(steps: int, levels: int) -> int:
+    """Return how many numbers further steps take, as in `online/kernels/further/intervals.py`.
+
+    First come the number of readings and the pending forecasts, `k + 1` of the k-th further step; then, in float32, the
+    half-widths published with them, and for each step what has been learned from its errors.
+    """
+    if not steps:
+        return 0
+    pending = pending_numbers(steps)
+    return 1 + pending + -(-(pending * levels + steps * (FURTHER_LEARNED + levels)) // 2)
+
+
+def pending_numbers(steps: int) -> int:
+    """Return how many forecasts of further steps are pending."""
+    return steps * (steps + 3) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,27 +216,26 @@ class StateHead:
     Attributes:
         features: the names of the features, the target first.
         window: a `WINDOW`.
-        record: `(record_numbers(levels),)`, a `RECORD` and a `TRACKER` for each level.
-        ahead: `(further steps, further steps + 1)`, the pending forecasts of further steps.
-        ahead_trackers: `(further steps, numbers of a tracker)`.
+        levels: the number of intervals of each step.
+        further: the number of further steps.
+        record: `(record_numbers(levels, further),)`, a `RECORD`, a `TRACKER` for each level, and the further steps.
         shadow_test: the numbers of a `SHADOW_TEST`; empty without one.
         shadow_record: the record of the former champion; empty without a shadow test.
     """
 
     features: tuple[str, ...]
     window: Any
+    levels: int
+    further: int
     record: Float
-    ahead: Float
-    ahead_trackers: Float
     shadow_test: Float
     shadow_record: Float
 
     def encode(self) -> bytes:
         """Return the stored bytes."""
         names = SEPARATOR.join(self.features).encode()
-        levels = (len(self.record) - numbers_in(RECORD)) // numbers_in(TRACKER)
-        header = HEADER.pack(STATE_FORMAT, levels, len(self.ahead), len(self.shadow_test) > 0, len(names))
-        parts = (self.window, self.record, self.ahead, self.ahead_trackers, self.shadow_test, self.shadow_record)
+        header = HEADER.pack(STATE_FORMAT, self.levels, self.further, len(self.shadow_test) > 0, len(names))
+        parts = (self.window, self.record, self.shadow_test, self.shadow_record)
         return header + _packed(b"".join(part.tobytes() for part in parts)) + names
 
     @classmethod
@@ -233,9 +250,8 @@ class StateHead:
             raise StateError(f"state format {form}, this program reads {STATE_FORMAT}: run the version that wrote it")
         try:
             _, levels, further, tested, names = HEADER.unpack_from(raw)
-            trackers = numbers_in(TRACKER) * further
             shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels))
-            sizes = (numbers_in(WINDOW), record_numbers(levels), further * (further + 1), trackers, *shadow)
+            sizes = (numbers_in(WINDOW), record_numbers(levels, further), *shadow)
             end = len(raw) - names
             numbers = _unpacked(raw[HEADER.size : end], sum(sizes))
             features = tuple(raw[end:].decode().split(SEPARATOR))
@@ -245,8 +261,7 @@ class StateHead:
                 raise ValueError("its window has no such shape")
             if not 0 <= window.steps_seen <= STEPS_REMEMBERED:
                 raise ValueError(f"it has seen {window.steps_seen} steps")
-            ahead = parts[2].reshape(further, further + 1) if further else np.zeros((0, 1))
-            return cls(features, window, parts[1], ahead, parts[3].reshape(-1, numbers_in(TRACKER)), *parts[4:])
+            return cls(features, window, levels, further, *parts[1:])
         except (struct.error, ValueError) as exc:
             raise _cut_short(raw, exc) from exc
 

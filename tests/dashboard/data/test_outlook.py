@@ -19,6 +19,7 @@ def test_all_steps_of_a_forecast_are_returned_with_their_times(settings: Setting
     more = {
         "yhat_lower": 1.0,
         "yhat_upper": 3.0,
+        "ts_2": 1_700_000_002_000,
         "yhat_2": 5.0,
         "yhat_2_lower": 4.0,
         "yhat_2_upper": 6.0,
@@ -28,7 +29,7 @@ def test_all_steps_of_a_forecast_are_returned_with_their_times(settings: Setting
     redis.xadd("forecasts", dict(fields), id=entry_id)
     at = int(fields[b"ts"])
     reader = OutlookReader(settings)
-    due = (Step(1, at, 2.0, 1.0, 3.0), Step(2, at + 1000, 5.0, 4.0, 6.0), Step(3, at + 2000, 7.0, None, None))
+    due = (Step(1, at, 2.0, 1.0, 3.0), Step(2, at + 1000, 5.0, 4.0, 6.0), Step(3, None, 7.0, None, None))
     assert due == reader.look("a", entry_id.decode()).steps
     assert () == reader.look("a", "1-1").steps
 

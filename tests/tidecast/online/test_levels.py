@@ -80,7 +80,12 @@ def test_no_forecast_and_no_interval_leaves_its_bounds() -> None:
     values = [5.0, -3.0, 4.0, 25.0, 30.0, -40.0, 0.0, 10.0, 500.0, 3.0]
     made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(values, 1))).forecasts]
     for forecast in made:
-        numbers = (forecast.yhat, forecast.yhat_lower, forecast.yhat_upper, *(value for _, value in forecast.more))
+        numbers = (
+            forecast.yhat,
+            forecast.yhat_lower,
+            forecast.yhat_upper,
+            *(value for name, value in forecast.more if name.startswith("yhat")),
+        )
         assert all(0.0 <= number <= 10.0 for number in numbers if number is not None)
     assert [v - f.yhat for v, f in zip(values[1:], made, strict=False)] == [f.error for f in made[1:]]
     assert [5.0, 0.0] == [f.yhat for f in made[:2]]  # the last value's, within bounds

@@ -10,7 +10,7 @@ influence, and the coefficients come close to those of least absolute deviations
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -42,7 +42,27 @@ LEAST_PIVOT = 1e-3  # of the Cholesky factor; rounding cannot make a pivot small
 online_at = record_at(ONLINE)
 _LARGEST = float(np.finfo(np.float64).max) / LARGEST_CHANGE
 _FIRST = ONLINE_EXPERTS.start
+_EXPERTS = len(ONLINE_EXPERTS)
 _SEASONAL_NAIVE = EXPERTS.index("seasonal_naive")
+
+
+class Coefficients(NamedTuple):
+    """The three experts after each reading, as forecasts of further steps need them.
+
+    Attributes:
+        terms: `(n, 3, ONLINE_TERMS)` the coefficients; NaN for an expert that cannot forecast.
+        levels: `(n, 2)` the smoothed levels, less the newest value.
+        scales: `(n,)` mean |change|.
+    """
+
+    terms: Float
+    levels: Float
+    scales: Float
+
+    @classmethod
+    def empty(cls, n: int) -> Self:
+        """Return room for `n` readings; for 0 readings nothing is kept."""
+        return cls(np.empty((n, _EXPERTS, ONLINE_TERMS)), np.empty((n, 2)), np.empty(n))
 
 
 def warm() -> None:
@@ -52,9 +72,9 @@ def warm() -> None:
     ones = zeros + 1
     forecasts = np.empty((1, len(EXPERTS)))
     rows = Rows(np.zeros(1), ones, ones, ones)
-    forecast_online(
-        zeros + online.ctypes.data, rows, np.zeros(1), (zeros, zeros), np.zeros((1, 2), np.int64), zeros, forecasts
-    )
+    seasons = np.zeros((1, 2), np.int64)
+    records = zeros + online.ctypes.data
+    forecast_online(records, rows, np.zeros(1), (zeros, zeros), seasons, zeros, forecasts, Coefficients.empty(0))
 
 
 @compiled
@@ -66,6 +86,7 @@ def forecast_online(
     seasons: Int64,
     trained: Int64,
     forecasts: Float,
+    kept: Coefficients,
 ) -> None:
     """Learn from readings in their order, and write the forecasts of the experts that need no training.
 
@@ -78,8 +99,10 @@ def forecast_online(
         seasons: `(n, 2)` in rows; 0: the series has no such season.
         trained: `(n,)` not 0: the series' model has forecast the seasonal naives.
         forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
+        kept: written, unless it is empty.
     """
     learns, doubted = teaching
+    coefficients = np.empty((_EXPERTS, ONLINE_TERMS))
     for i in range(len(records)):
         online = online_at(records[i])
         had_spike = online.scale > SPIKE * abs(moves[i])
@@ -88,12 +111,27 @@ def forecast_online(
         end = rows.ends[i]
         width = rows.widths[i]
         values = rows.values[end - rows.held[i] * width : end : width]
-        _write_seasonal(values, seasons[i], trained[i], forecasts[i])
-        learn_and_forecast(online, values, learns[i], seasons[i], forecasts[i, _FIRST:])
+        write_seasonal(values, seasons[i], trained[i], forecasts[i])
+        coefficients[:] = np.nan
+        learn_and_forecast(online, values, learns[i], seasons[i], forecasts[i, _FIRST:], coefficients)
         if had_spike:
             forecasts[i, _FIRST:] = np.nan
+            coefficients[:] = np.nan
+        if len(kept.scales) > 0:
+            _keep(online, coefficients, i, kept)
         if doubted[i]:
             online.pending = 0.0
+
+
+@part
+def _keep(online: Any, coefficients: Float, i: int, kept: Coefficients) -> None:
+    """Write the experts after reading `i`."""
+    for expert in range(_EXPERTS):
+        for term in range(ONLINE_TERMS):
+            kept.terms[i, expert, term] = coefficients[expert, term]
+    for level in range(2):
+        kept.levels[i, level] = online.levels[level]
+    kept.scales[i] = online.scale
 
 
 @part
@@ -112,7 +150,7 @@ def _forget(online: Any) -> None:
 
 
 @part
-def _write_seasonal(values: Float, seasons: Int64, trained: int, forecasts: Float) -> None:
+def write_seasonal(values: Float, seasons: Int64, trained: int, forecasts: Float) -> None:
     """Write the forecasts that repeat a season; those of the seasonal naives only without a model."""
     held = len(values)
     if 0 < seasons[0] < held:
@@ -124,7 +162,9 @@ def _write_seasonal(values: Float, seasons: Int64, trained: int, forecasts: Floa
 
 
 @part
-def learn_and_forecast(online: Any, values: Float, learns: int, seasons: Int64, forecasts: Float) -> None:
+def learn_and_forecast(
+    online: Any, values: Float, learns: int, seasons: Int64, forecasts: Float, coefficients: Float
+) -> None:
     """Learn from a reading, and write the three experts' forecasts of the next.
 
     Args:
@@ -133,6 +173,7 @@ def learn_and_forecast(online: Any, values: Float, learns: int, seasons: Int64, 
         learns: 0: only the smoothed levels keep their place.
         seasons: `(2,)` in rows; 0: the series has no such season.
         forecasts: `(3,)`, written; NaN where an expert cannot forecast.
+        coefficients: `(3, ONLINE_TERMS)`, written for the experts that forecast.
     """
     newest = values[len(values) - 1]
     move = newest - online.newest
@@ -140,8 +181,8 @@ def learn_and_forecast(online: Any, values: Float, learns: int, seasons: Int64, 
         learn_change(online, move, learns)
     online.newest = newest
     terms = np.zeros(ONLINE_TERMS)
-    known = write_terms(online, values, seasons, terms)
-    forecast_changes(online, terms, known, newest, forecasts)
+    known = write_terms(online.levels, values, seasons, terms)
+    forecast_changes(online, terms, known, newest, forecasts, coefficients)
 
 
 @part
@@ -154,11 +195,11 @@ def learn_change(online: Any, move: float, learns: int) -> None:
         learns: 0: only the levels keep their place.
     """
     if learns and online.pending:
-        _learn_moments(online, _within(move / online.scale))
+        _learn_moments(online, within(move / online.scale))
     online.pending = 0.0
     if not learns:
         for i in range(2):
-            online.levels[i] = _finite(online.levels[i] - move)
+            online.levels[i] = finite(online.levels[i] - move)
         return
     size = min(abs(move), _LARGEST)
     if size > 0.0 or online.scale > 0.0:
@@ -169,7 +210,7 @@ def learn_change(online: Any, move: float, learns: int) -> None:
         rate = max(FAST if i == 0 else SLOW, 1 / (online.seen + 1))
         away = move - online.levels[i]
         most = FARTHEST_LEVEL * online.scale
-        online.levels[i] = _finite(rate * min(max(away, -most), most) - away)
+        online.levels[i] = finite(rate * min(max(away, -most), most) - away)
 
 
 @part
@@ -189,11 +230,11 @@ def _learn_moments(online: Any, change: float) -> None:
 
 
 @part
-def write_terms(online: Any, rows: Float, seasons: Int64, terms: Float) -> int:
+def write_terms(levels: Float, rows: Float, seasons: Int64, terms: Float) -> int:
     """Write the terms of the next change in the series' unit; return how many seasons are known.
 
     Args:
-        online: an `ONLINE`.
+        levels: `(2,)` the smoothed levels, less the newest value.
         rows: `(held,)` the newest values.
         seasons: `(2,)` in rows; 0: the series has no such season.
         terms: `(ONLINE_TERMS,)`, zero so far.
@@ -202,7 +243,7 @@ def write_terms(online: Any, rows: Float, seasons: Int64, terms: Float) -> int:
     for back in range(min(RECENT, held - 1)):
         terms[back] = rows[held - 1 - back] - rows[held - 2 - back]
     for i in range(2):
-        terms[RECENT + i] = online.levels[i]
+        terms[RECENT + i] = levels[i]
     known = 0
     for i in range(2):
         if 0 < seasons[i] < held and known == i:
@@ -226,7 +267,9 @@ def _write_season(rows: Float, season: int, terms: Float) -> None:
 
 
 @part
-def forecast_changes(online: Any, terms: Float, known: int, newest: float, forecasts: Float) -> None:
+def forecast_changes(
+    online: Any, terms: Float, known: int, newest: float, forecasts: Float, coefficients: Float
+) -> None:
     """Write the forecasts of the three experts, and keep the terms as pending.
 
     Args:
@@ -235,19 +278,21 @@ def forecast_changes(online: Any, terms: Float, known: int, newest: float, forec
         known: how many seasons are known.
         newest: the value to forecast from.
         forecasts: `(3,)`, written; NaN where an expert cannot forecast.
+        coefficients: `(3, ONLINE_TERMS)`, written for the experts that forecast.
     """
     forecasts[:3] = np.nan
     if online.scale == 0.0:
         return
     size = WITHOUT_SEASON + SEASONAL * known
     for i in range(ONLINE_TERMS):
-        online.terms[i] = _within(terms[i] / online.scale) if i < size else 0.0
+        online.terms[i] = within(terms[i] / online.scale) if i < size else 0.0
     factor = np.empty((size, size))
     halfway = np.empty(size)
     _factorise(online, size, factor, halfway)
     move = 0.0
     for expert in range(known + 1):
-        move = _forecast_change(online, WITHOUT_SEASON + SEASONAL * expert, factor, halfway)
+        coefficients[expert] = 0.0
+        move = _forecast_change(online, WITHOUT_SEASON + SEASONAL * expert, factor, halfway, coefficients[expert])
         forecast = newest + move * online.scale
         forecasts[expert] = forecast if math.isfinite(forecast) else np.nan
     online.move = move
@@ -276,9 +321,8 @@ def _factorise(online: Any, size: int, factor: Float, halfway: Float) -> None:
 
 
 @part
-def _forecast_change(online: Any, size: int, factor: Float, halfway: Float) -> float:
-    """Return the change, in scales, that the expert with the first terms predicts."""
-    coefficients = np.empty(size)
+def _forecast_change(online: Any, size: int, factor: Float, halfway: Float, coefficients: Float) -> float:
+    """Return the change, in scales, that the expert with the first terms predicts; write its coefficients."""
     move = 0.0
     for i in range(size - 1, -1, -1):
         rest = halfway[i]
@@ -286,17 +330,17 @@ def _forecast_change(online: Any, size: int, factor: Float, halfway: Float) -> f
             rest -= factor[k, i] * coefficients[k]
         coefficients[i] = rest / factor[i, i]
         move += coefficients[i] * online.terms[i]
-    return _within(move)
+    return within(move)
 
 
 @part
-def _within(number: float) -> float:
+def within(number: float) -> float:
     """Return a number of scales within the limits; 0 for NaN."""
     return 0.0 if math.isnan(number) else min(max(number, -MOST), MOST)
 
 
 @part
-def _finite(number: float) -> float:
+def finite(number: float) -> float:
     """Return the number, limited to what a float holds; 0 for NaN."""
     largest = 1.7e308
     return 0.0 if math.isnan(number) else min(max(number, -largest), largest)

@@ -10,7 +10,16 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.online.kernels.pointers import record_at
-from tidecast.wire.state_format import NUMBER, ONLINE, RECORD, TRACKER, numbers_in, place_in, record_numbers
+from tidecast.wire.state_format import (
+    NUMBER,
+    ONLINE,
+    RECORD,
+    TRACKER,
+    numbers_in,
+    pending_numbers,
+    place_in,
+    record_numbers,
+)
 
 RECORD_SIZE, TRACKER_SIZE = RECORD.itemsize, TRACKER.itemsize  # bytes
 series_record_at = record_at(RECORD)
@@ -19,9 +28,9 @@ ONLINE_AT = NUMBER * place_in(RECORD, "online")  # bytes from the begin of a rec
 _OWN = numbers_in(RECORD)
 
 
-def new_record(levels: int) -> Float:
-    """Return the numbers of a new series' record, `(record_numbers(levels),)`."""
-    numbers = np.full(record_numbers(levels), np.nan)
+def new_record(levels: int, further: int = 0) -> Float:
+    """Return the numbers of a new series' record, `(record_numbers(levels, further),)`."""
+    numbers = np.full(record_numbers(levels, further), np.nan)
     record = named(numbers)
     record.last_version = 0
     record.guard.alert = 0
@@ -34,7 +43,11 @@ def new_record(levels: int) -> Float:
     first = ONLINE_AT // NUMBER
     numbers[first : first + numbers_in(ONLINE)] = 0
     numbers[first + place_in(ONLINE, "newest")] = np.nan
-    trackers_of(numbers)[:, 1:] = 0
+    trackers_of(numbers, levels)[:, 1:] = 0
+    if further:
+        ahead = numbers[record_numbers(levels) :]
+        ahead[0] = 0
+        ahead[1 + pending_numbers(further) :] = 0
     return numbers
 
 
@@ -43,6 +56,6 @@ def named(numbers: Float) -> Any:
     return numbers[:_OWN].view(RECORD)[0]
 
 
-def trackers_of(numbers: Float) -> Float:
+def trackers_of(numbers: Float, levels: int = 1) -> Float:
     """Return a view of the trackers of a record, `(levels, numbers of a tracker)`."""
-    return numbers[_OWN:].reshape(-1, numbers_in(TRACKER))
+    return numbers[_OWN : record_numbers(levels)].reshape(-1, numbers_in(TRACKER))

@@ -178,7 +178,7 @@ class PartitionSeries:
         if state is None:
             return
         slot = self._engine.slot(series)
-        state.expect_levels(1 + len(self._settings.more_levels))
+        state.expect(1 + len(self._settings.more_levels), self._settings.horizon - 1)
         shadow = self._shadow_tests.update(series, state, slot)
         if slot:
             rows_read = self.rows_read(series)

@@ -48,7 +48,7 @@ class SeriesColumns:
         highest: the highest value of that history.
         tested: 1 if its champion is compared with a loaded shadow.
         own: 1 if its model has an expert of the user's own.
-        plain: 1 if its state has neither further steps nor a shadow test.
+        plain: 1 if its state has no shadow test.
         rule: the address of the rule of its anomalies.
         due: when it counts as silent, epoch milliseconds; 0: it is not watched.
         stored_names: `(series or more, 2)` address and length of the stored names of its features.
@@ -98,7 +98,7 @@ class SeriesColumns:
         self.largest_move[number] = slot.largest_move if slot else WITHOUT_MODEL
         self.lowest[number], self.highest[number] = slot.known if slot else NO_LIMITS
         self.own[number] = slot is not None and slot.own is not None
-        self.plain[number] = state.is_plain
+        self.plain[number] = state.probation is None
         self.due[number] = 0 if watch.silent else watch.due
         self.stored_names[number] = address_of(np.frombuffer(state.names, np.uint8)), len(state.names)
 

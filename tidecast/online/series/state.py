@@ -29,28 +29,25 @@ from tidecast.wire.state_format import (
 class SeriesState:
     """The state of one series: its features, its window, the pending forecast and every expert's errors.
 
-    All numbers except those of further steps lie in two arrays, the window's numbers and the record, in the stored
-    format.
+    All numbers lie in two arrays, the window's numbers and the record, in the stored format.
 
     Attributes:
         features: the names of the features, the target first.
         names: the same names as stored bytes.
         window: the rows.
-        record: `(numbers,)`, a `RECORD` and a `TRACKER` for each level.
+        record: `(numbers,)`, a `RECORD`, a `TRACKER` for each level, and the further steps.
         fields: the same numbers by name, without the trackers; a view.
         address: the memory address of the record.
         levels: the number of intervals.
-        ahead: `(further steps, further steps + 1)`, the pending forecasts of further steps.
-        ahead_trackers: an interval tracker for each further step.
+        further: the number of further steps.
         probation: the shadow test of a new champion, if there is one.
     """
 
     __slots__ = (
         "address",
-        "ahead",
-        "ahead_trackers",
         "features",
         "fields",
+        "further",
         "levels",
         "names",
         "probation",
@@ -58,29 +55,30 @@ class SeriesState:
         "window",
     )
 
-    def __init__(self, features: tuple[str, ...], window: Window, levels: int = 1, record: Float | None = None) -> None:
+    def __init__(
+        self,
+        features: tuple[str, ...],
+        window: Window,
+        levels: int = 1,
+        further: int = 0,
+        record: Float | None = None,
+    ) -> None:
         self.window = window
-        self.ahead: Float = np.zeros((0, 1))
-        self.ahead_trackers: list[Tracker] = []
+        self.levels = levels
+        self.further = further
         self.probation: Probation | None = None
         self._call(features)
-        self.use_record(new_record(levels) if record is None else record)
+        self.use_record(new_record(levels, further) if record is None else record)
 
     def _call(self, features: tuple[str, ...]) -> None:
         self.features = features
         self.names = SEPARATOR.join(features).encode()
 
     def use_record(self, record: Float) -> None:
-        """Continue with another record, `(numbers,)`."""
+        """Continue with another record of the same levels and further steps, `(numbers,)`."""
         self.record = record
         self.fields: Any = named(record)
         self.address = address_of(record)
-        self.levels = len(trackers_of(record))
-
-    @property
-    def is_plain(self) -> bool:
-        """Return whether it has neither further steps nor a shadow test."""
-        return not len(self.ahead) and self.probation is None
 
     @property
     def pending_forecast(self) -> float | None:
@@ -108,14 +106,18 @@ class SeriesState:
     @property
     def trackers(self) -> list[Tracker]:
         """Return an interval tracker for each level, on the record's numbers."""
-        return [Tracker.on(numbers) for numbers in trackers_of(self.record)]
+        return [Tracker.on(numbers) for numbers in trackers_of(self.record, self.levels)]
 
-    def expect_levels(self, levels: int) -> None:
-        """Change the number of intervals: the first is kept, the others start empty."""
-        if levels != self.levels:
-            self.use_record(_with_levels(self.record, levels))
-            if self.probation:
-                self.probation.record = _with_levels(self.probation.record, levels)
+    def expect(self, levels: int, further: int) -> None:
+        """Change the number of intervals, of which the first is kept, and of further steps, which then begin anew."""
+        if (levels, further) == (self.levels, self.further):
+            return
+        resized = _resized(self.record, levels, further)
+        if levels != self.levels and self.probation:
+            self.probation.record = _resized(self.probation.record, levels)
+        self.levels = levels
+        self.further = further
+        self.use_record(resized)
 
     def reshape_to(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
         """Take the shape that a model needs, and keep the known rows; with another target, keep only the time."""
@@ -126,9 +128,7 @@ class SeriesState:
         if features[0] != self.features[0]:
             self.window.clear()
             self.window.forget_moves()
-            self.use_record(new_record(self.levels))
-            self.ahead = np.zeros((0, 1))
-            self.ahead_trackers = []
+            self.use_record(new_record(self.levels, self.further))
         self._call(features)
 
     def take_online(self, online: Int64, trained_until: int) -> None:
@@ -171,9 +171,9 @@ class SeriesState:
         return StateHead(
             self.features,
             self.window.stored,
+            self.levels,
+            self.further,
             self.record,
-            self.ahead,
-            np.array([tracker.numbers for tracker in self.ahead_trackers]),
             probation.numbers if probation else nothing,
             probation.record if probation else nothing,
         ).encode()
@@ -200,9 +200,7 @@ class SeriesState:
         stored = StateHead.decode(head)
         window = Window(int(stored.window.capacity), len(stored.features))
         window.numbers[:STORED].view(WINDOW)[0] = stored.window
-        state = cls(stored.features, window, record=stored.record.copy())
-        state.ahead = stored.ahead.copy()
-        state.ahead_trackers = [Tracker.on(tracker.copy()) for tracker in stored.ahead_trackers]
+        state = cls(stored.features, window, stored.levels, stored.further, stored.record.copy())
         if len(stored.shadow_test):
             state.probation = Probation.decode(stored.shadow_test, stored.shadow_record)
         state._take_rows(stored, blocks or {})
@@ -220,10 +218,10 @@ class SeriesState:
             mark(window, bits, first + start, first + stop)
 
 
-def _with_levels(record: Float, levels: int) -> Float:
-    """Return a copy of a record with another number of intervals."""
-    resized = new_record(levels)
-    kept = min(len(record), numbers_in(RECORD) + numbers_in(TRACKER) * min(1, levels))
+def _resized(record: Float, levels: int, further: int = 0) -> Float:
+    """Return a copy of a record with another number of intervals or further steps."""
+    resized = new_record(levels, further)
+    kept = numbers_in(RECORD) + numbers_in(TRACKER)
     resized[:kept] = record[:kept]
     return resized
 

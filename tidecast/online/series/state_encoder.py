@@ -40,7 +40,7 @@ class _States(NamedTuple):
     Attributes:
         windows: `(n,)` addresses.
         records: `(n,)` addresses.
-        levels: the number of intervals of each.
+        shape: the numbers of intervals and of further steps of each.
         record_size: the size of a record, words.
         bits: how many bytes the bits of a head's words take.
         features: `(n, 2)` address and length of the stored names of the features.
@@ -50,7 +50,7 @@ class _States(NamedTuple):
 
     windows: Int64
     records: Int64
-    levels: int
+    shape: tuple[int, int]
     record_size: int
     bits: int
     features: Int64
@@ -58,16 +58,16 @@ class _States(NamedTuple):
     places: Int64
 
 
-def changes_of(series: PartitionSeries, numbers: Int64, levels: int) -> StateChanges:
+def changes_of(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) -> StateChanges:
     """Return the fields to write now for these series, as `SeriesState.changes` does for one.
 
     Args:
         series: the series of the partition.
         numbers: `(n,)` the numbers of the series, each once.
-        levels: the number of intervals.
+        shape: the numbers of intervals and of further steps.
     """
     plain = series.columns.plain[numbers] == 1
-    changes = _encoded(series, numbers[plain], levels)
+    changes = _encoded(series, numbers[plain], shape)
     if plain.all():
         return changes
     fields: dict[str, bytes] = {}
@@ -78,14 +78,14 @@ def changes_of(series: PartitionSeries, numbers: Int64, levels: int) -> StateCha
     return changes + others
 
 
-def _encoded(series: PartitionSeries, numbers: Int64, levels: int) -> StateChanges:
+def _encoded(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) -> StateChanges:
     columns = series.columns
     names = series.names.names
-    record_size = record_numbers(levels) * NUMBER // WORD
+    record_size = record_numbers(*shape) * NUMBER // WORD
     states = _States(
         columns.window[numbers],
         columns.record[numbers],
-        levels,
+        shape,
         record_size,
         bytes_of_bits(_WINDOW + record_size),
         columns.stored_names[numbers],
@@ -101,7 +101,7 @@ def warm() -> None:
     """Compile the loops, or load them from the cache."""
     nothing = np.zeros(0, np.int64)
     pairs = np.zeros((0, 2), np.int64)
-    states = _States(nothing, nothing, 1, 0, 0, pairs, np.zeros(0, np.uint8), pairs)
+    states = _States(nothing, nothing, (1, 0), 0, 0, pairs, np.zeros(0, np.uint8), pairs)
     _encode(states, (_DIGITS, _SIGNS), np.empty(_most_bytes(states), np.uint8))
 
 
@@ -129,8 +129,9 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
         words = _words_of(states.windows[i], _WINDOW) + _words_of(states.records[i], states.record_size)
         at = _put_length(_HEAD + states.bits + WORD * words + states.features[i, 1], characters, into, at)
         at = _put(into, at, STATE_FORMAT, 1)
-        at = _put(into, at, states.levels, 1)
-        at = _put(into, at, 0, 2)
+        at = _put(into, at, states.shape[0], 1)
+        at = _put(into, at, states.shape[1], 1)
+        at = _put(into, at, 0, 1)
         at = _put(into, at, states.features[i, 1], 4)
         bits = into[at : at + states.bits]
         bits[:] = 0

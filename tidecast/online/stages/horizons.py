@@ -5,98 +5,115 @@ from dataclasses import replace
 import numpy as np
 
 from tidecast.arrays import Float
+from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
-from tidecast.online.intervals import Tracker
-from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.further import intervals, paths
+from tidecast.online.kernels.online_linear import Coefficients
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
+from tidecast.online.requests import NONE
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.stages.publishing import or_none
+from tidecast.settings import SeriesSettings
+from tidecast.wire import field_of, time_field_of
+from tidecast.wire.messages import Column
+from tidecast.wire.state_format import NUMBER, record_numbers
 
-More = dict[str, list[float | None]]
+LEAST_WEIGHT = 1e-3  # an expert that weighs less is left out of further steps, which saves most runs of the network
 
 
 class Horizons:
-    """The forecasts of the steps after the next one, each with an interval from its own errors.
+    """The forecasts of the steps after the next one, each with its time and intervals from its own errors.
 
     Args:
-        horizon: the number of steps.
-        level: of the intervals.
+        settings: of the series, with the number of steps and the levels.
         bounds: the lowest and the highest possible forecast.
     """
 
-    def __init__(self, horizon: int, level: float, bounds: tuple[float, float]) -> None:
-        self._horizon = horizon
-        self._level = level
+    def __init__(self, settings: SeriesSettings, bounds: tuple[float, float]) -> None:
+        self._horizon = settings.horizon
+        self._more_levels = settings.more_levels
+        levels = np.array([settings.level, *settings.more_levels])
+        self._levels = levels, intervals.first_multipliers(levels) if settings.horizon > 1 else levels
         self._bounds = bounds
 
-    def forecast(self, engine: Engine, batch: Batch, series: PartitionSeries, scores: BatchScores) -> More:
-        """Forecast the steps 2 to `horizon` of each reading: `yhat_2`, `yhat_2_lower`, `yhat_2_upper` and so on."""
-        further = range(2, self._horizon + 1)
-        more: More = {f"yhat_{step}{end}": [] for step in further for end in ("", "_lower", "_upper")}
-        if more and len(batch):
-            for i, path in enumerate(self._paths(engine, batch, scores)):
-                self._publish(batch, i, series.entry(batch.series[i]), path, more)
-            series.columns.plain[batch.series] = 0
-        return more
+    def room(self, readings: int) -> Coefficients:
+        """Return room for the experts that learn after each of so many readings; none without further steps."""
+        return Coefficients.empty(readings if self._horizon > 1 else 0)
 
-    def _paths(self, engine: Engine, batch: Batch, scores: BatchScores) -> Float:
+    def forecast(
+        self, engine: Engine, batch: Batch, series: PartitionSeries, scores: BatchScores, learned: Coefficients
+    ) -> dict[str, Column]:
+        """Return the fields of the steps 2 to `horizon` of each reading.
+
+        Args:
+            engine: the models.
+            batch: the accepted readings.
+            series: the series of the partition.
+            scores: their scores, with the first step and the weights of the experts.
+            learned: the experts that learn, after each reading; changed.
+        """
+        if self._horizon == 1 or not len(batch):
+            return {}
+        path = self._paths(engine, batch, scores, learned)
+        half_widths = self._scored(batch, series, path)
+        further: dict[str, Column] = {}
+        steps = batch.next_ts - batch.ts
+        for k in range(self._horizon - 1):
+            step = k + 2
+            further[time_field_of(step)] = or_none(batch.next_ts + (k + 1) * steps, batch.step_known)
+            further[field_of(step)] = path[:, k].copy()
+            for i, level in enumerate((None, *self._more_levels)):
+                half = half_widths[:, k, i]
+                further[field_of(step, "lower", level)] = np.clip(path[:, k] - half, *self._bounds)
+                further[field_of(step, "upper", level)] = np.clip(path[:, k] + half, *self._bounds)
+        return further
+
+    def _paths(self, engine: Engine, batch: Batch, scores: BatchScores, learned: Coefficients) -> Float:
         """Roll every series forward with the present weights of its experts: `(readings, horizon - 1)`."""
         first = batch.requests
-        rows = [first.rows.window(i) for i in range(len(batch))]
+        rows = paths.with_room(first.rows, self._horizon - 1)
+        trained = first.slabs != NONE
+        weights = np.where(scores.weights >= LEAST_WEIGHT, scores.weights, 0.0)
+        pretrained = np.flatnonzero(~trained & (weights[:, PRETRAINED] > 0))
         steps = batch.next_ts - batch.ts
-        path = np.empty((len(batch), self._horizon))
-        path[:, 0] = scores.yhat
-        for step in range(1, path.shape[1]):
-            rows = [_with_next(old, yhat) for old, yhat in zip(rows, path[:, step - 1].tolist(), strict=True)]
-            next_ts = batch.next_ts + step * steps
-            requests = replace(first, rows=Rows.of(rows), next_ts=next_ts)
-            for i, (forecasts, weights) in enumerate(zip(engine.predict(requests), scores.weights, strict=True)):
-                path[i, step] = _blend(forecasts, weights, path[i, step - 1])
-            path[:, step] = self._bounded(path[:, step])
-        return path[:, 1:]
+        path = np.empty((self._horizon, len(batch)))
+        path[0] = scores.yhat
+        for step in range(1, self._horizon):
+            paths.append(rows, path[step - 1])
+            requests = replace(first, rows=rows, next_ts=batch.next_ts + step * steps)
+            forecasts = engine.predict(requests)
+            paths.forecast_further(learned, rows, batch.seasons, trained.astype(np.int64), forecasts)
+            network = engine.predict_pretrained(rows.chosen(pretrained), batch.seasons[pretrained])
+            forecasts[pretrained, PRETRAINED] = network
+            path[step] = np.clip(_blend(forecasts, weights, path[step - 1]), *self._bounds)
+        return np.ascontiguousarray(path[1:].T)
 
-    def _publish(self, batch: Batch, i: int, entry: SeriesEntry, path: Float, more: More) -> None:
-        """Score the pending forecasts of further steps of reading `i`, and write its new ones, `(horizon - 1,)`."""
-        state = entry.state
-        steps = len(path)
-        if len(state.ahead) != steps:
-            state.ahead = np.full((steps, steps + 1), np.nan)
-            state.ahead_trackers = [Tracker() for _ in range(steps)]
-        if batch.skipped[i]:  # no reading came for the skipped steps: their forecasts cannot be scored
-            state.ahead[:] = np.nan
-        # A model is not judged by readings that it learned from.
-        is_new = entry.slot is None or batch.ts[i] > entry.slot.trained_until
-        for k, yhat in enumerate(path.tolist()):
-            # Row k holds the forecasts k + 2 steps ahead: its oldest entry is the forecast of this reading.
-            tracker = state.ahead_trackers[k]
-            row = state.ahead[k, : k + 2]
-            if np.isfinite(row[0]) and is_new:
-                tracker.update(float(batch.y[i]) - float(row[0]), self._level)
-            row[:-1] = row[1:].copy()
-            row[-1] = yhat
-            name = f"yhat_{k + 2}"
-            half = tracker.known
-            ends = (None, None) if half is None else self._bounded(np.array([yhat - half, yhat + half])).tolist()
-            for end, value in zip(("", "_lower", "_upper"), (yhat, *ends), strict=True):
-                more[name + end].append(value)
-
-    def _bounded(self, values: Float) -> Float:
-        bounded: Float = np.clip(values, *self._bounds)
-        return bounded
+    def _scored(self, batch: Batch, series: PartitionSeries, path: Float) -> Float:
+        """Score the pending forecasts; return the half-widths of the new ones, `(readings, horizon - 1, levels)`."""
+        columns = series.columns
+        numbers = batch.series
+        count = len(self._levels[0])
+        half_widths = np.empty((*path.shape, count))
+        # A model is not judged by readings that it learned from, and a run of gross errors counts as one.
+        judged = (columns.version[numbers] == 0) | (batch.ts > columns.trained_until[numbers])
+        judged &= batch.doubted <= 1
+        intervals.score_further(
+            columns.record[numbers] + NUMBER * record_numbers(count),
+            (batch.y, batch.skipped.astype(np.int64), judged.astype(np.int64)),
+            path,
+            self._levels,
+            intervals.sizes_of(self._horizon - 1, count),
+            half_widths,
+        )
+        return half_widths
 
 
-def _blend(forecasts: Float, weights: Float, before: float) -> float:
-    """Return the weighted mean of the experts that can forecast; without any, the forecast of the step before."""
-    usable = np.where(np.isfinite(forecasts), weights, 0.0)
-    total = usable.sum()
-    if total <= 0:
-        return before
-    usable = usable / total
-    return float(usable[usable > 0] @ forecasts[usable > 0])
-
-
-def _with_next(rows: Float, yhat: float) -> Float:
-    """Return the rows with the forecast appended; the other features keep their last value."""
-    newest = rows[-1:].copy()
-    newest[0, 0] = yhat
-    return np.concatenate([rows, newest])
+def _blend(forecasts: Float, weights: Float, before: Float) -> Float:
+    """Return the weighted means of the experts that can forecast; without any, the forecast of the step before."""
+    usable = np.isfinite(forecasts) & (weights > 0)
+    shares = np.where(usable, weights, 0.0)
+    total = shares.sum(axis=1)
+    means = (shares * np.where(usable, forecasts, 0.0)).sum(axis=1) / np.where(total > 0, total, 1.0)
+    blended: Float = np.where(total > 0, means, before)
+    return blended

@@ -10,7 +10,7 @@ from tidecast.online.kernels.detection.anomalies import BEGINS
 from tidecast.online.kernels.detection.drift_sums import NOTHING
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.series.partition_series import PartitionSeries
-from tidecast.wire import Forecasts
+from tidecast.wire import Forecasts, field_of
 from tidecast.wire.messages import Column
 
 
@@ -35,20 +35,20 @@ def publish(
     versions = series.columns.version[batch.series]
     into.id = batch.ids
     into.series = series.names_of(batch.series)
-    into.ts = _known(batch.next_ts, batch.step_known)
+    into.ts = or_none(batch.next_ts, batch.step_known)
     into.yhat = scores.yhat
     into.yhat_lower, into.yhat_upper = _interval(scores, 0, bounds)
     into.origin = batch.ts
-    into.model = _known(versions, versions > 0)
+    into.model = or_none(versions, versions > 0)
     into.kind = [EXPERTS[leader] for leader in scores.leader.tolist()]
     into.y = batch.y
     into.error = scores.error
     into.anomaly_score = scores.score
-    into.anomaly = _known(scores.watched & BEGINS, np.isfinite(scores.score))
+    into.anomaly = or_none(scores.watched & BEGINS, np.isfinite(scores.score))
     into.filled = batch.filled
     for i, level in enumerate(more_levels, 1):
         lower, upper = _interval(scores, i, bounds)
-        into.more |= {f"yhat_lower_{level * 100:g}": lower, f"yhat_upper_{level * 100:g}": upper}
+        into.more |= {field_of(end="lower", level=level): lower, field_of(end="upper", level=level): upper}
 
 
 def drifts_of(batch: Batch, series: PartitionSeries, scores: BatchScores) -> list[Drift]:
@@ -71,7 +71,7 @@ def _interval(scores: BatchScores, level: int, bounds: tuple[float, float]) -> t
     return np.clip(scores.yhat - half, *bounds), np.clip(scores.yhat + half, *bounds)
 
 
-def _known(numbers: Int64, known: Bools) -> Column:
+def or_none(numbers: Int64, known: Bools) -> Column:
     """Return the numbers, with None for those that are not known."""
     if known.all():
         return numbers

@@ -6,7 +6,6 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.online.batch import Batch
-from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
 from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
@@ -42,11 +41,6 @@ class Scorer:
         )
         scores = self._score(batch, slice(None), forecasts, columns.record[numbers], champions, columns.rule[numbers])
         columns.due[numbers] = scores.due
-        # Errors of the previous model do not apply, nor do those of further steps.
-        for i in np.flatnonzero(scores.new_model):
-            state = series.entry(numbers[i]).state
-            state.ahead[:] = np.nan
-            state.ahead_trackers = [Tracker() for _ in state.ahead_trackers]
         return scores
 
     def score_shadows(self, batch: Batch, chosen: Int64, entries: Sequence[SeriesEntry], forecasts: Float) -> Float:

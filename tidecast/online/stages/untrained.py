@@ -6,12 +6,14 @@ from tidecast.arrays import Float
 from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.online_linear import forecast_online
+from tidecast.online.kernels.online_linear import Coefficients, forecast_online
 from tidecast.online.requests import NONE
 from tidecast.online.series.partition_series import PartitionSeries
 
 
-def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, forecasts: Float) -> None:
+def forecast_untrained(
+    batch: Batch, series: PartitionSeries, engine: Engine, forecasts: Float, kept: Coefficients
+) -> None:
     """Let the experts learn from each reading, and write their forecasts.
 
     Args:
@@ -19,6 +21,7 @@ def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, fo
         series: the series of the partition.
         engine: the models.
         forecasts: `(readings, experts)`, in which the models of the series have forecast.
+        kept: the experts that learn, for further steps; empty: they are not needed.
     """
     columns = series.columns
     trained = batch.requests.slabs != NONE
@@ -28,6 +31,6 @@ def forecast_untrained(batch: Batch, series: PartitionSeries, engine: Engine, fo
     addresses = columns.online[batch.series]
     rows = batch.requests.rows
     teaching = learns.astype(np.int64), batch.doubted
-    forecast_online(addresses, rows, moves, teaching, batch.seasons, trained.astype(np.int64), forecasts)
+    forecast_online(addresses, rows, moves, teaching, batch.seasons, trained.astype(np.int64), forecasts, kept)
     chosen = np.flatnonzero(~trained)
     forecasts[chosen, PRETRAINED] = engine.predict_pretrained(rows.chosen(chosen), batch.seasons[chosen])

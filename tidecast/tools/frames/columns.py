@@ -49,14 +49,5 @@ def details(made: Sequence[Forecast]) -> dict[str, Any]:
     )
 
 
-def of_step(forecast: Forecast, step: int) -> tuple[float | None, float | None, float | None]:
-    """Return the forecast of a step from 1 with the bounds of its interval; None for unknown ones."""
-    if step == 1:
-        return forecast.yhat, forecast.yhat_lower, forecast.yhat_upper
-    more = dict(forecast.more)
-    name = f"yhat_{step}"
-    return more.get(name), more.get(f"{name}_lower"), more.get(f"{name}_upper")
-
-
 def _number(value: float | None) -> float:
     return math.nan if value is None else value

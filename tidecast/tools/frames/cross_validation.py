@@ -12,11 +12,10 @@ from tidecast.files.refusal import Refusal
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings
 from tidecast.tools.frames.building import COLUMNS, import_pandas, in_order, moments
-from tidecast.tools.frames.columns import of_step
 from tidecast.tools.frames.frame_options import FrameOptions, check_count, request_of
 from tidecast.tools.frames.left_out import warn_of_left_out
 from tidecast.tools.own_packages import own_packages
-from tidecast.wire import Forecast
+from tidecast.wire import Forecast, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,11 +175,11 @@ def _window(
     history: History, cutoff: int, forecast: Forecast, h: int, scale: tuple[float, float]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each step after a cutoff."""
-    for step in range(1, h + 1):
-        at = cutoff + step
+    for step in steps_of(forecast)[:h]:
+        at = cutoff + step.step
         ts = int(history.ts[at])
         y = float(history.values[at, 0])
-        answer = of_step(forecast, step)
+        answer = step.yhat, step.lower, step.upper
         yield history.series, ts, forecast.origin, y, *answer, forecast.y, *scale, forecast.kind
 
 

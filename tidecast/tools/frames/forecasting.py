@@ -1,6 +1,6 @@
 """Forecast what follows the series of a frame."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -11,16 +11,13 @@ from tidecast.files.history import History, known_values
 from tidecast.files.refusal import Refusal
 from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.store import ModelStore
-from tidecast.settings import SeriesSettings
 from tidecast.tools.champions import load_champions
 from tidecast.tools.frames.building import COLUMNS, import_pandas, in_order, moments
-from tidecast.tools.frames.columns import of_step
 from tidecast.tools.frames.frame_options import FrameOptions, check_count, request_of
 from tidecast.tools.frames.left_out import warn_of_left_out
 from tidecast.tools.own_packages import own_packages
-from tidecast.tools.rolling import half_widths, roll
 from tidecast.tools.virtual_clock import results_of
-from tidecast.wire import Forecast
+from tidecast.wire import Forecast, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,15 +43,13 @@ def forecast(
         h: the number of steps.
         store: the directory of a store, whose champions forecast their series. Series without a champion, and all
             series without a store, are forecast by the pretrained network and the experts that learn from each reading.
-            Workers forecast only the next step of such series. Here each forecast is fed back as a reading, and the
-            intervals of further steps come from the errors that this made from past cutoffs.
         level: the probability that an interval aims at; None: the setting `series.level`.
         options: see `FrameOptions`; those of the training are not allowed. With a store the default of `features` is
             every numeric column.
 
     Returns:
         A row for each step: `unique_id`, `ds` (the time), `yhat`, `yhat_lower`, `yhat_upper` (NaN while the errors of
-        that step are unknown; a champion knows only those of the first step).
+        that step are unknown).
 
     Raises:
         HistoryError: the frame cannot be read, or the target is not clear.
@@ -78,15 +73,13 @@ def forecast(
 
     histories = request.read(frame)
     series = request.settings.series.model_copy(update={"target": histories.accepted[0].features[0]})
-    forecaster = Forecaster(series if store is not None else series.model_copy(update={"horizon": 1}))
+    forecaster = Forecaster(series)
     forecaster.known = known_values(histories.accepted)
     if store is not None:
         load_champions(forecaster, _existing(store))
     newest, reasons = _newest(forecaster, histories.accepted)
     warn_of_left_out(histories, [Refusal(name, reason) for name, reason in reasons.items() if name not in newest])
-    untrained = [each for each in histories.accepted if not forecaster.engine.slot(each.series)] if h > 1 else []
-    rolled = _rolled(forecaster, [each for each in untrained if each.series in newest], newest, h, series)
-    rows = [row for name, made in newest.items() for row in rolled.get(name) or _steps(name, made, h)]
+    rows = [row for made in newest.values() for row in _rows(made)]
     answers: pd.DataFrame = import_pandas().DataFrame(rows, columns=["unique_id", "ds", *COLUMNS[3:]])
     answers["ds"] = moments(answers["ds"].tolist())
     return in_order(answers)
@@ -119,31 +112,7 @@ def _start(forecaster: "Forecaster", history: History) -> int:
     return max(earliest, since) - forecaster.rows_read(history.series) - int(FEWEST_ROWS)
 
 
-def _rolled(
-    forecaster: "Forecaster",
-    histories: Sequence[History],
-    newest: Mapping[str, Forecast],
-    h: int,
-    settings: SeriesSettings,
-) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of series without a champion; the first step has the worker's own interval."""
-    paths = roll(forecaster, {history.series: newest[history.series] for history in histories}, h, settings.target)
-    low = -np.inf if settings.minimum is None else settings.minimum
-    bounds = (low, np.inf if settings.maximum is None else settings.maximum)
-    rows = {}
-    for history in histories:
-        if history.series not in paths:
-            continue
-        first, *further = _steps(history.series, newest[history.series], h)
-        path = paths[history.series]
-        widths = half_widths(history, h, settings)
-        lower = np.clip(path - widths, *bounds)
-        upper = np.clip(path + widths, *bounds)
-        later = zip(further, path[1:], lower[1:], upper[1:], strict=True)
-        rows[history.series] = [first, *((series, ts, *ends) for (series, ts, *_), *ends in later)]
-    return rows
-
-
-def _steps(series: str, made: Forecast, h: int) -> list[tuple[Any, ...]]:
-    step_ms = 0 if made.ts is None else made.ts - made.origin
-    return [(series, made.origin + step * step_ms, *of_step(made, step)) for step in range(1, h + 1)]
+def _rows(made: Forecast) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each step of a forecast."""
+    for step in steps_of(made):
+        yield made.series, step.ts, step.yhat, step.lower, step.upper

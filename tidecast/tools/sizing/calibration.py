@@ -68,7 +68,7 @@ def calibrate(
     with own_packages(), _warnings_only(), ExitStack() as stack:
         from worker.compiling import warm
 
-        warm()
+        warm(steps=settings.series.horizon)
         url = redis_url or stack.enter_context(EmbeddedRedis()).url
         redis = cast("Redis", stack.enter_context(connect(_at(settings, url))))
         if redis.info("cluster")["cluster_enabled"]:

@@ -9,6 +9,7 @@ from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels import online_linear as kernel
+from tidecast.online.kernels.further import paths
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.series_record import new_record
@@ -24,7 +25,13 @@ def forecasts_of(y: Float, seasons: tuple[int, int] = NO_SEASONS, skipped: tuple
     return learned(new_online(), y, seasons, skipped)[:, ONLINE_EXPERTS]
 
 
-def learned(online: Float, y: Float, seasons: tuple[int, int] = NO_SEASONS, skipped: tuple[int, ...] = ()) -> Float:
+def learned(
+    online: Float,
+    y: Float,
+    seasons: tuple[int, int] = NO_SEASONS,
+    skipped: tuple[int, ...] = (),
+    kept: kernel.Coefficients | None = None,
+) -> Float:
     """Learn from all readings in one call, and return every expert's forecasts, `(readings, experts)`."""
     n = len(y)
     forecasts = np.full((n, len(EXPERTS)), np.nan)
@@ -34,9 +41,43 @@ def learned(online: Float, y: Float, seasons: tuple[int, int] = NO_SEASONS, skip
     rows = Rows(y, np.arange(1, n + 1), held, nothing + 1)
     at = nothing + address_of(online)
     kernel.forecast_online(
-        at, rows, np.full(n, np.inf), (learns, nothing), np.tile(seasons, (n, 1)), nothing, forecasts
+        at,
+        rows,
+        np.full(n, np.inf),
+        (learns, nothing),
+        np.tile(seasons, (n, 1)),
+        nothing,
+        forecasts,
+        kept or kernel.Coefficients.empty(0),
     )
     return forecasts
+
+
+def test_further_steps_keep_the_coefficients_and_let_the_levels_follow() -> None:
+    """A row that is a forecast teaches nothing, but is the newest of the terms."""
+    seasons = (DAY, 3 * DAY)
+    y = seasonal(5 * DAY, 0.3)
+    n = len(y)
+    kept = kernel.Coefficients.empty(n)
+    learned(new_online(), y, seasons, kept=kept)
+    last = kernel.Coefficients(*(part[-1:] for part in kept))
+    levels = last.levels[0] + y[-1]
+    scale = float(last.scales[0])
+    coefficients = last.terms[0].copy()
+    one = np.ones(1, np.int64)
+    rows = paths.with_room(Rows(y, one * n, one * n, one), 3)
+    forecasts = np.full((1, len(EXPERTS)), np.nan)
+    for newest in (0.7, -2.0, 1.3):
+        paths.append(rows, np.array([newest]))
+        paths.forecast_further(last, rows, np.array([seasons]), one, forecasts)
+        y = np.append(y, newest)
+        most = kernel.FARTHEST_LEVEL * scale
+        levels += np.array([kernel.FAST, kernel.SLOW]) * np.clip(newest - levels, -most, most)
+        terms, _ = terms_at(y, len(y) - 1, levels, seasons)
+        moves = coefficients @ np.clip(terms / scale, -kernel.MOST, kernel.MOST)
+        expected = newest + scale * np.clip(moves, -kernel.MOST, kernel.MOST)
+        np.testing.assert_allclose(forecasts[0, ONLINE_EXPERTS], expected, rtol=1e-9)
+        assert forecasts[0, SEASONAL_CHANGE] == pytest.approx(newest + y[-DAY] - y[-DAY - 1])
 
 
 def new_online() -> Float:

@@ -13,7 +13,7 @@ from tidecast.models.experts import EXPERTS, HALF_LIVES
 from tidecast.online.intervals import Tracker
 from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.window import Window
-from tidecast.wire.state_format import DRIFT, GUARD, STATE_FORMAT, numbers_in
+from tidecast.wire.state_format import DRIFT, GUARD, STATE_FORMAT, further_numbers, numbers_in
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
@@ -41,7 +41,7 @@ def states(draw: st.DrawFn) -> SeriesState:
             st.lists(st.floats(-1e38, 1e38) | st.just(float("nan")), min_size=len(features), max_size=len(features))
         )
         window.push(ts, np.array([0.0 if np.isnan(row[0]) else row[0], *row[1:]]), 3)
-    state = SeriesState(features, window, draw(st.integers(1, 9)))
+    state = SeriesState(features, window, draw(st.integers(1, 9)), draw(st.integers(0, 4)))
     state.fields.last_version = draw(versions)
     state.fields.pending_forecast = draw(number)
     state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
@@ -50,9 +50,8 @@ def states(draw: st.DrawFn) -> SeriesState:
         state.fields[name] = tuple(draw(arrays(np.float64, numbers_in(kind), elements=number)))
     for tracker in state.trackers:
         tracker.numbers[:] = draw(trackers).numbers
-    further = draw(st.integers(0, 4))
-    state.ahead = draw(arrays(np.float64, (further, further + 1), elements=answer))
-    state.ahead_trackers = draw(st.lists(trackers, min_size=further, max_size=further))
+    count = further_numbers(state.further, state.levels)
+    state.record[len(state.record) - count :] = draw(arrays(np.float64, count, elements=answer))
     return state
 
 
@@ -63,12 +62,10 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     (decoded,) = decode_all(all_fields(state)).values()
     assert whole(state) == whole(decoded)
     assert all_fields(state) == all_fields(decoded)
-    for name in ("last_version", "features", "pending_forecast", "levels"):
+    for name in ("last_version", "features", "pending_forecast", "levels", "further"):
         assert getattr(state, name) == getattr(decoded, name)
-    for name in ("record", "errors", "answers", "ahead"):
+    for name in ("record", "errors", "answers"):
         np.testing.assert_array_equal(getattr(state, name), getattr(decoded, name))
-    for expected, actual in zip(state.ahead_trackers, decoded.ahead_trackers, strict=True):
-        np.testing.assert_array_equal(expected.numbers, actual.numbers)
     np.testing.assert_array_equal(state.window.rows, decoded.window.rows)
     assert state.window.filled_in(12) == decoded.window.filled_in(12)
     for name in ("capacity", "length", "appended", "last_ts", "step_ms", "steps_seen"):
@@ -86,9 +83,8 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
             ts += delta
             each.window.push(ts, np.full(len(each.features), float(delta)), 3)
             each.errors[:] = learn(each.errors, each.answers, float(delta))[0]
-            for tracker in (*each.trackers, *each.ahead_trackers):
+            for tracker in each.trackers:
                 tracker.update(delta / 7, 0.9)
-            each.ahead[:, -1:] = delta
     assert whole(state) == whole(restored)
     assert state.changes("a") == restored.changes("a")
 
@@ -175,13 +171,11 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
 
 def test_another_target_leaves_nothing_but_the_time() -> None:
     """Errors, answers and intervals of one field do not apply to another."""
-    state = SeriesState(("load", "wind"), Window(3, 2))
+    state = SeriesState(("load", "wind"), Window(3, 2), further=1)
     state.record[:] = 3.0
-    state.ahead = np.ones((1, 2))
-    state.ahead_trackers = [Tracker(5, 1.0, 2.0)]
     state.window.push(1000, np.array([1.0, 2.0]), 3)
     state.reshape_to(("wind",), 3, None, gridded=True)
-    fresh = SeriesState(("wind",), Window(3, 1))
+    fresh = SeriesState(("wind",), Window(3, 1), further=1)
     fresh.window.last_ts = 1000
     fresh.window.appended = state.window.appended
     assert whole(fresh) == whole(state)

@@ -1,5 +1,8 @@
 """The steps after the next one: fed back by hand, and settled by the readings that they were about."""
 
+from dataclasses import replace
+from statistics import NormalDist
+
 import hypothesis
 import numpy as np
 import pytest
@@ -8,15 +11,25 @@ from hypothesis import strategies as st
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import blend, learn, own_answers, shares
 from tests.harness.states import all_whole, whole
-from tests.tidecast.online.harness import PredictionRequest, ask, entry, forecaster_with, only, predict
+from tests.tidecast.online.harness import (
+    HOUR_MS,
+    PredictionRequest,
+    answers_to,
+    ask,
+    entry,
+    forecaster_with,
+    only,
+    predict,
+)
 from tidecast.models.experts import PROVEN, SEASONAL_CHANGE
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.intervals import Tracker
+from tidecast.online.kernels.further.intervals import LEARNED, sizes_of
+from tidecast.online.stages.horizons import LEAST_WEIGHT
 from tidecast.settings import SeriesSettings
-from tidecast.wire import Forecast
+from tidecast.wire import Forecast, steps_of
 
 HORIZON = 3
 SETTINGS = SeriesSettings(horizon=HORIZON)
@@ -55,10 +68,12 @@ def test_one_step_has_no_further_fields() -> None:
 @hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(st.lists(st.floats(-50, 50), min_size=1, max_size=25))
 def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) -> None:
-    """Every expert answers again as if its forecast had come, in the shares that the errors allow now."""
-    forecaster = forecaster_of(MODEL)
+    """Every trained expert answers again as if its forecast had come, in the shares that the errors allow now."""
+    panel = random_panel(4)
+    panel.errors[:, SEASONAL_CHANGE:] = 1e12  # so that the experts that learn have no share
+    forecaster = forecaster_of(replace(MODEL, panel=panel))
     slot = forecaster.engine.slot("a")
-    errors = MODEL.panel.errors
+    errors = panel.errors
     evidence = np.where(np.isfinite(errors[0]), PROVEN, 0)
     stood = None
     for n, value in enumerate(values):
@@ -74,14 +89,25 @@ def test_further_steps_are_what_feeding_back_by_hand_gives(values: list[float]) 
                 )
                 stood = answers
                 weights = shares(errors, answers, evidence)
-            mine = np.where(np.isfinite(answers), weights, 0.0)
+            least = LEAST_WEIGHT if step else 0.0
+            mine = np.where(np.isfinite(answers) & (weights >= least), weights, 0.0)
             path.append(blend(mine / mine.sum(), answers))
             rows = [*rows, path[-1]]
         assert path == pytest.approx([only(made).yhat, *steps(made)[0]], rel=1e-12, abs=1e-12)
 
 
-def test_a_series_without_a_model_says_the_last_value_for_every_step() -> None:
-    """From its first reading on."""
+def test_a_series_without_a_model_is_fed_back_to_all_experts_that_need_none() -> None:
+    """After a day of hours the experts that learn know the day: the path follows it, not the last value."""
+    settings = SeriesSettings(horizon=24)
+    hours = 10 * np.sin(2 * np.pi * np.arange(200) / 24)
+    made = answers_to(forecaster_of(settings=settings), hours[:-24].tolist())[-1]
+    path = [step.yhat for step in steps_of(made)]
+    assert np.abs(path - hours[-24:]).max() < 0.5
+    assert [made.origin + n * HOUR_MS for n in range(1, 25)] == [step.ts for step in steps_of(made)]
+
+
+def test_the_first_reading_is_repeated_without_times() -> None:
+    """Neither the step nor any change is known yet."""
     made = ask(forecaster_of(), entry(1, "new", 5.0))
     assert [(("yhat_2", 5.0), ("yhat_3", 5.0))] == [f.more for f in made.forecasts]
 
@@ -92,38 +118,72 @@ def test_other_features_keep_their_last_value() -> None:
     fields = [{b"series": b"a", b"value": b"%d" % n, b"wind": b"%d" % (n % 3), b"ts": b"%d" % n} for n in (1, 2)]
     (_, made) = [*ask(forecaster_of(model), *((f"{n}-0", f) for n, f in enumerate(fields, 1))).forecasts]
     rows = [[2.0, 2.0], [made.yhat, 2.0]]
-    assert pytest.approx(float(own_answers(model, np.array([rows]))[0]), abs=1e-5) == made.more[0][1]
+    assert pytest.approx(float(own_answers(model, np.array([rows]))[0]), abs=1e-5) == steps_of(made)[1].yhat
 
 
-def test_each_step_learns_its_interval_from_its_own_errors() -> None:
+class Interval:
+    """The rule of the interval of one further step and level, written plainly."""
+
+    def __init__(self, step: int, level: float) -> None:
+        self.rate = 0.15 / np.sqrt(step)
+        self.level = level
+        self.multiplier = 1.2 * NormalDist().inv_cdf((1 + level) / 2) / np.sqrt(2 / np.pi)
+        self.errors = 0
+        self.mean = 0.0
+        self.recent = 0.0
+
+    def learn(self, error: float, half_width: float | None) -> None:
+        """Learn from the error of a forecast and the half-width published with it."""
+        if half_width:
+            multiplier = self.multiplier * np.exp(self.rate * (self.level - (error <= half_width)))
+            self.multiplier = float(np.clip(multiplier, 0.1, 100))
+        self.errors += 1
+        counted = min(error, 5 * self.mean) if self.errors > 8 else error
+        self.recent = max(counted, 0.03 * self.recent)
+        self.mean += max(0.02, 1 / self.errors) * (counted - self.mean)
+        if self.errors <= 20:
+            self.mean = min(self.mean, 5 * self.recent)
+
+
+def test_each_step_learns_its_intervals_from_its_own_errors() -> None:
     """A forecast two steps ahead is settled by the second reading after it, and so on: no other error counts."""
-    values = levels(30)
-    made = ask(forecaster_of(MODEL), *(entry(n, value=v) for n, v in enumerate(values, 1)))
-    forecasts = steps(made)
-    lower = steps(made, "_lower")
-    upper = steps(made, "_upper")
-    for i in range(HORIZON - 1):
-        tracker = Tracker()
-        for n, value in enumerate(values):
-            before = forecasts[n - i - 2][i] if n >= i + 2 else None
-            if before is not None:
-                tracker.update(value - before, SETTINGS.level)
-            yhat = forecasts[n][i]
-            half = tracker.known
-            assert yhat is not None
-            assert (half is None) == (n < i + 2)
-            assert (lower[n][i], upper[n][i]) == ((None, None) if half is None else (yhat - half, yhat + half))
+    values = levels(60)
+    settings = SeriesSettings(horizon=HORIZON, more_levels=(0.5,))
+    made = [
+        *ask(forecaster_of(MODEL, settings=settings), *(entry(n, value=v) for n, v in enumerate(values, 1))).forecasts
+    ]
+    more = [dict(forecast.more) for forecast in made]
+    for step in range(2, HORIZON + 1):
+        for level, name in ((0.9, ""), (0.5, "_50")):
+            interval = Interval(step, level)
+            widths: list[float | None] = []
+            for n, value in enumerate(values):
+                if n >= step:
+                    interval.learn(abs(value - more[n - step][f"yhat_{step}"]), widths[n - step])
+                widths.append(interval.multiplier * interval.mean if interval.errors else None)
+                ends = [more[n].get(f"yhat_{step}_{end}{name}") for end in ("lower", "upper")]
+                yhat = more[n][f"yhat_{step}"]
+                half = widths[-1]
+                assert ends == ([None, None] if half is None else pytest.approx([yhat - half, yhat + half], rel=1e-5))
+
+
+def errors_of(forecaster: Forecaster) -> list[float]:
+    """Return the number of errors behind the interval of each further step."""
+    state = forecaster.states["a"]
+    pending, count = sizes_of(state.further, state.levels)
+    learned = state.record[-count // 2 :].view(np.float32)[pending * state.levels :]
+    return [float(learned[step * (LEARNED + state.levels)]) for step in range(state.further)]
 
 
 @pytest.mark.parametrize("gap", [1, 2, 5, 1000])
-def test_a_gap_settles_nothing_that_was_said_before_it(gap: int) -> None:
+def test_a_gap_settles_nothing_that_was_forecast_before_it(gap: int) -> None:
     """Filled, or too long to be filled: the readings after it are not those that were meant."""
     forecaster = forecaster_of(MODEL)
     times = [*range(1, 11), *range(11 + gap, 15 + gap)]
     settled = []
     for ts, value in zip(times, levels(len(times)), strict=True):
         ask(forecaster, entry(ts, value=value))
-        settled.append([tracker.errors for tracker in forecaster.states["a"].ahead_trackers])
+        settled.append(errors_of(forecaster))
     assert [[8, 7]] * 3 == settled[9:12]
     assert [[9, 7], [10, 8]] == settled[12:]
 
@@ -133,7 +193,20 @@ def test_without_a_grid_a_silence_is_no_gap() -> None:
     model = make_model("a", MODEL.spec, seasons=(5,), gridded=False, span=(0, 0))
     forecaster = forecaster_of(model)
     ask(forecaster, *(entry(n * n * n, value=1.0) for n in range(1, 11)))
-    assert [8, 7] == [tracker.errors for tracker in forecaster.states["a"].ahead_trackers]
+    assert [8, 7] == errors_of(forecaster)
+
+
+@pytest.mark.parametrize("steps_ahead", [6, 24])
+def test_intervals_cover_as_promised_at_every_step_of_a_wandering_series(steps_ahead: int) -> None:
+    """Errors of far steps overlap, and arrive late: neither may make an interval swing."""
+    values = np.random.default_rng(steps_ahead).normal(size=1500).cumsum()
+    settings = SeriesSettings(horizon=steps_ahead)
+    made = answers_to(forecaster_of(settings=settings), values.tolist())
+    for step in range(2, steps_ahead + 1):
+        due = [steps_of(forecast)[step - 1] for forecast in made[100:-step]]
+        ends = np.array([(each.lower, each.upper) for each in due], float)
+        actual = values[100 + step :]
+        assert 0.85 <= ((ends[:, 0] <= actual) & (actual <= ends[:, 1])).mean() <= 0.95
 
 
 def test_what_is_refused_settles_nothing() -> None:
@@ -168,7 +241,7 @@ def test_another_horizon_begins_anew(horizon: int) -> None:
     forecaster = forecaster_of(MODEL, settings=SeriesSettings(horizon=horizon))
     forecaster.restore(stored)
     (made,) = [*ask(forecaster, entry(21, value=20.0)).forecasts]
-    assert [f"yhat_{step}" for step in range(2, horizon + 1)] == [name for name, _ in made.more]
+    assert range(1, horizon + 1) == range(1, 1 + len(steps_of(made)))
 
 
 def test_bounds_hold_for_every_step() -> None:
@@ -176,9 +249,8 @@ def test_bounds_hold_for_every_step() -> None:
     bounded = SeriesSettings(horizon=HORIZON, minimum=19.0, maximum=21.0)
     forecaster = forecaster_of(MODEL, settings=bounded)
     made = [*ask(forecaster, *(entry(n, value=v) for n, v in enumerate(levels(40, seed=3), 1))).forecasts]
-    numbers = [number for f in made for _, number in f.more]
+    numbers = [number for f in made for name, number in f.more if name.startswith("yhat")]
     assert (19.0, 21.0) == (min(numbers), max(numbers))
-    assert 6 == len(made[-1].more)
 
 
 def test_a_batch_says_what_its_readings_say_one_by_one() -> None:

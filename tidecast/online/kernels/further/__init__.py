@@ -1,0 +1,1 @@
+"""Compiled loops of forecasts of further steps, those after the next one."""
