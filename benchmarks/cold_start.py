@@ -93,11 +93,11 @@ def _scores(histories: Sequence[History], methods: Sequence[str], kept: Path | N
     )
 
 
-def untrained_forecasts(histories: Sequence[History]) -> dict[str, list[Forecast]]:
-    """Forecast histories from their first readings by the worker's code; return the forecasts by series."""
+def untrained_forecasts(histories: Sequence[History], steps: int = 1) -> dict[str, list[Forecast]]:
+    """Forecast histories from their first readings by the worker's code, so many steps; return these by series."""
     made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
     if histories:
-        forecaster = Forecaster(SeriesSettings(target=histories[0].features[0]))
+        forecaster = Forecaster(SeriesSettings(target=histories[0].features[0], horizon=steps))
         for result in results_of(forecaster, histories):
             for forecast in result.forecasts:
                 made[forecast.series].append(forecast)

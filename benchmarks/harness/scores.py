@@ -16,6 +16,7 @@ TITLES = {
     LAST_VALUE: "last value",
     "seasonal_naive": "seasonal naive",
     "autoets": "AutoETS",
+    "autoarima": "AutoARIMA",
     "ar_ridge": "AR-ridge",
     "boosting": "boosting",
     "snarimax": "SNARIMAX",

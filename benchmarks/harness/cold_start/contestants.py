@@ -5,11 +5,12 @@ NaN where it has none.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,23 +119,37 @@ def forecast_all(starts: Sequence[Start], methods: Sequence[str], kept: Path | N
         methods: the names of contestants.
         kept: a file of earlier forecasts, which are not computed again; the new ones are added.
     """
-    known = dict(np.load(kept)) if kept and kept.exists() else {}
-    tasks = {_name(start, method): (start, method) for start in starts for method in methods}
-    missing = {name: task for name, task in tasks.items() if name not in known}
-    if any(method in NEEDS for _, method in missing.values()):
-        with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-            known |= zip(missing, pool.map(_forecasts, missing.values()), strict=True)
-    else:  # these take less time than the start of a process
-        known |= {name: _forecasts(task) for name, task in missing.items()}
-    if kept and missing:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, **known)
+    tasks = {_name(start, method): (CONTESTANTS[method], start) for start in starts for method in methods}
+    known = compute_all(tasks, kept, in_processes=any(method in NEEDS for method in methods))
     return [{method: known[_name(start, method)] for method in methods} for start in starts]
 
 
-def _forecasts(task: tuple[Start, str]) -> Float:
-    start, method = task
-    return CONTESTANTS[method](start)
+def compute_all(
+    tasks: Mapping[str, tuple[Callable[[Any], Float], Any]], kept: Path | None, *, in_processes: bool
+) -> Mapping[str, Float]:
+    """Return the results of functions by name.
+
+    Args:
+        tasks: by name, a function and its argument.
+        kept: a file of earlier results, which are not computed again; the new ones are added.
+        in_processes: whether a function takes more time than the start of a process.
+    """
+    known = dict(np.load(kept)) if kept and kept.exists() else {}
+    missing = {name: task for name, task in tasks.items() if name not in known}
+    if missing and in_processes:
+        with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
+            known |= zip(missing, pool.map(_computed, missing.values()), strict=True)
+    else:
+        known |= {name: _computed(task) for name, task in missing.items()}
+    if kept and missing:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **known)
+    return known
+
+
+def _computed(task: tuple[Callable[[Any], Float], Any]) -> Float:
+    function, argument = task
+    return function(argument)
 
 
 def _name(start: Start, method: str) -> str:
