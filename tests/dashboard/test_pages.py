@@ -13,7 +13,6 @@ from dashboard.actions import Actions, summary_text
 from dashboard.data.board import View
 from dashboard.data.follower import Follower
 from dashboard.data.history import History
-from dashboard.data.outlook import Step
 from dashboard.data.recent import ANOMALY, COLUMNS, Recent, Y
 from dashboard.data.totals import Totals
 from dashboard.pages import charts
@@ -33,7 +32,7 @@ from tidecast.models.experts import EXPERTS
 from tidecast.models.store import ModelStore
 from tidecast.models.training_runs import TrainingProgress, ended, running
 from tidecast.settings import load_settings
-from tidecast.wire import Event
+from tidecast.wire import Event, Step
 
 
 def test_numbers_and_times_as_people_read_them() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from dashboard.data.outlook import OutlookReader, Step, weights_of
+from dashboard.data.outlook import OutlookReader, weights_of
 from tests.dashboard.streams import entry
 from tests.harness.processes import forked_worker
 from tidecast.client import Client
@@ -12,6 +12,7 @@ from tidecast.models.experts import EXPERTS, PROVEN
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
 from tidecast.settings import Settings
+from tidecast.wire import Step
 
 
 def test_all_steps_of_a_forecast_are_returned_with_their_times(settings: Settings, redis: Redis) -> None:
