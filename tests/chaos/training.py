@@ -45,7 +45,7 @@ class TrainingReport:
     """How a run went."""
 
     faults: dict[str, int]
-    runs: int = 0  # of which a driver has printed the verdicts
+    runs: int = 0  # whose verdicts a driver has printed
     fenced: int = 0  # stopped drivers that ended by themselves when they went on
     missing: int = 0  # series without a version of some run, or without a verdict
     doubled: int = 0  # series with several versions of a run, or several verdicts

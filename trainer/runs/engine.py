@@ -25,7 +25,7 @@ class Engine(Protocol):
         """Add a shard; also during `completed`."""
 
     def completed(self) -> Iterator[Done]:
-        """Yield the end of each submitted shard, until there is none left."""
+        """Yield the end of each submitted shard, until all have ended."""
 
     def cancel(self) -> None:
         """Forget the shards that have not ended."""

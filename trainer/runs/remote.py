@@ -155,7 +155,7 @@ def _now_ms() -> int:
 
 
 def _run_id(histories: Sequence[History], job: Job, *, force: bool, train_cohorts: bool) -> str:
-    """Return an id by which the same call finds its run again."""
+    """Return an id that is the same for the same call, so that it finds its run again."""
     fields = job.as_dict()
     del fields["created_ms"]
     digest = hashlib.sha256(json.dumps([fields, force, train_cohorts], sort_keys=True).encode())

@@ -71,7 +71,7 @@ def train_cohort(
         place: the means.
 
     Returns:
-        One result, or none if there is no new network.
+        One result, or an empty list if no new network was trained.
     """
     job = place.job
     prepared = [candidate_of(member, job.settings, place.store, job.season) for member in members]

@@ -1,5 +1,6 @@
 """The driver of a run: retries, halves, and the fence against former drivers."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.trainer.runs.harness import ScriptedEngine
+from tidecast.errors import SettingsError
 from tidecast.models import model_file
 from tidecast.models.store import ModelStore
+from trainer.runs.dask_engine import DaskEngine
 from trainer.runs.driver import Driver
 from trainer.runs.driver_folder import DriverFolder, RunTakenOver
 from trainer.runs.folder import RunFolder
@@ -153,6 +156,13 @@ def test_a_series_that_was_deleted_during_the_run_gets_no_version(run: RunFolder
     driver_of(DriverFolder(run), store, engine, verdicts).run([Shard("0", "", 0, 2)])
     assert [("a", "refused"), ("b", "trained")] == [(verdict.series, verdict.status) for verdict in verdicts]
     assert ["b"] == store.series()
+
+
+def test_without_dask_the_remedy_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but a scheduler needs it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SettingsError, match=r"pip install 'tidecast\[distributed\]'"):
+        DaskEngine("tcp://127.0.0.1:1", run.path, "run", "driver")
 
 
 def test_only_the_first_results_of_a_task_that_ran_twice_count(run: RunFolder) -> None:
