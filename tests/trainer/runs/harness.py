@@ -73,6 +73,7 @@ class DaskCluster:
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{self._ttl_s}s",
             "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+            "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
         }
         log = (self._folder / "cluster.log").open("ab")
         with log:
