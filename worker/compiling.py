@@ -27,7 +27,7 @@ from tidecast.online.series import state_encoder
 from tidecast.online.stages import entry_parser
 from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import cores
-from tidecast.start import child_command
+from tidecast.start import LastingObjects, child_command
 
 Step = Callable[[], object]  # calls compiled functions, which are then loaded or compiled
 PATIENCE = 3.0  # the helper may take this many times as long as we do: its core may be busy with other work
@@ -45,8 +45,9 @@ def load_or_compile(own: Sequence[Step], of_helper: Sequence[Step], on_cold: Cal
         of_helper: the steps that `compile_share`, in the helper, compiles.
         on_cold: called once, before anything is compiled.
     """
-    own = [step for step in own if not _loads(step)]
-    of_helper = [step for step in of_helper if not _loads(step)]
+    with LastingObjects():
+        own = [step for step in own if not _loads(step)]
+        of_helper = [step for step in of_helper if not _loads(step)]
     if not own and not of_helper:
         return
     on_cold()

@@ -7,6 +7,7 @@ import typer
 
 from tidecast.cli.options import HealthPortOption, InstallationOptions, NonNegativeOption, with_minimum, with_setting
 from tidecast.errors import SettingsError
+from tidecast.start import LastingObjects
 
 
 def worker(
@@ -19,7 +20,8 @@ def worker(
     installation: InstallationOptions,
 ) -> None:
     """Answer every reading with a forecast (Ctrl+C to stop)."""
-    from worker import main as program
+    with LastingObjects():
+        from worker import main as program
 
     settings = with_minimum(installation.settings(), non_negative=non_negative)
     settings = with_setting(settings, "worker", "health_port", health_port)
