@@ -1,4 +1,4 @@
-"""The sums by which drift is detected; `online/drift.py` explains the test, `docs/drift.md` has the measurements."""
+"""Sums that detect drift; `online/drift.py` explains the test, `docs/drift.md` has the measurements."""
 
 import math
 from typing import Any
@@ -75,7 +75,7 @@ def detect_drift(address: int, y: float, error: float, seasonal: float, weight: 
 
 @part_exactly
 def begin_drift(address: int) -> None:
-    """Begin the drift numbers at an address anew after an alarm, without another alarm for a while."""
+    """Start the drift numbers at an address again after an alarm, and raise no other alarm for a while."""
     clear_drift(address)
     drift_at(address).quiet = SILENCE
 
