@@ -8,25 +8,16 @@ import pytest
 from benchmarks.cold_start import first_readings, untrained_forecasts
 from benchmarks.harness.cold_start.contestants import CONTESTANTS, Start, forecast_all, refits
 from benchmarks.harness.cold_start.windows import SetResult, figures, score_start
-from tests.benchmarks.measuring import figures_of
+from tests.benchmarks.measuring import figures_of, write_hours
 
 HEAVY = "autoets,snarimax"
-
-
-def write(path: Path, readings: int) -> None:
-    """Write two hourly series with a day and noise."""
-    hour = np.arange(readings)
-    moments = np.datetime64("2024-01-01T00") + hour
-    values = 50 + 10 * np.sin(2 * np.pi * hour / 24) + np.random.default_rng(0).normal(size=(2, readings))
-    rows = [f"s{n},{at},{y:.3f}" for n in (0, 1) for at, y in zip(moments, values[n], strict=True)]
-    path.write_text("\n".join(["series,timestamp,value", *rows]) + "\n")
 
 
 def test_every_figure_is_there_and_a_window_without_readings_has_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A set of 150 readings has three windows; --series limits the series, and the table is written."""
-    write(tmp_path / "load_open.csv", 150)
+    write_hours(tmp_path / "load_open.csv", 150)
     table = tmp_path / "table.md"
     run = figures_of(
         capsys, "cold_start", *("--data", str(tmp_path), "--without", HEAVY, "--series", "1", "--table", str(table))
@@ -42,7 +33,7 @@ def test_every_figure_is_there_and_a_window_without_readings_has_none(
 
 def test_a_worker_answers_each_reading_from_the_first_on(tmp_path: Path) -> None:
     """Forecasts come from the worker's code, in the order of the readings."""
-    write(tmp_path / "load_open.csv", 60)
+    write_hours(tmp_path / "load_open.csv", 60)
     histories = first_readings(tmp_path / "load_open.csv", None)
     made = untrained_forecasts(histories)
     assert [h.ts.tolist() for h in histories] == [[f.origin for f in made[h.series]] for h in histories]
