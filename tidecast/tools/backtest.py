@@ -217,16 +217,25 @@ def _unanswered(
 
 
 def write(path: Path, settled: Mapping[str, Iterable[Settled]]) -> None:
-    """Write settled forecasts as CSV; `timestamp` is the time of the forecast reading, in UTC."""
+    """Write settled forecasts as CSV; `timestamp` is the time of the forecast reading, in UTC.
+
+    Further intervals and steps, if any, follow as further columns.
+    """
+    rows = [(series, row) for series, each in settled.items() for row in each]
+    further = [name for name, _ in max((row.forecast.more for _, row in rows), key=len, default=())]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for series, rows in settled.items():
-            for row in rows:
-                f = row.forecast
-                moment = datetime.fromtimestamp(row.ts / 1000, UTC).replace(tzinfo=None)
-                table.writerow((series, moment.isoformat(" "), f.yhat, f.yhat_lower, f.yhat_upper, f.kind))
+        table.writerow((*COLUMNS, *further))
+        for series, row in rows:
+            f = row.forecast
+            more = {name: _moment(int(v)) if name.startswith("ts_") else v for name, v in f.more}
+            named = (more.get(name) for name in further)
+            table.writerow((series, _moment(row.ts), f.yhat, f.yhat_lower, f.yhat_upper, f.kind, *named))
+
+
+def _moment(ts: int) -> str:
+    return datetime.fromtimestamp(ts / 1000, UTC).replace(tzinfo=None).isoformat(" ")
 
 
 def _settled(made: Sequence[Forecast], test_from: int) -> list[Settled]:

@@ -142,12 +142,14 @@ def test_every_preset_answers_every_reading(tmp_path: Path, name: str) -> None:
 
 
 def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) -> None:
-    """Times are in UTC, with the interval and the kind of forecast."""
-    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK)).settled
+    """Times are in UTC, with the interval and the kind of forecast, and the same of the second step."""
+    rows = backtest([history()], 0.2, load_settings(store=tmp_path, train=QUICK, series={"horizon": 2})).settled
     write(tmp_path / "new" / "out.csv", rows)
     with (tmp_path / "new" / "out.csv").open() as file:
         written = list(csv.DictReader(file))
-    assert ["series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind"] == list(written[0])
+    further = ["ts_2", "yhat_2", "yhat_2_lower", "yhat_2_upper"]
+    assert ["series", "timestamp", "yhat", "yhat_lower", "yhat_upper", "kind", *further] == list(written[0])
+    assert [row["ts_2"] for row in written[:-1]] == [row["timestamp"] for row in written[1:]]
     assert ("wave", "1970-01-07 16:00:00") == (written[0]["series"], written[0]["timestamp"])
     assert 40 == len(written)
     assert all(float(row["yhat_lower"]) <= float(row["yhat"]) <= float(row["yhat_upper"]) for row in written)
