@@ -35,7 +35,10 @@ _KERNELS = _PACKAGE / "online" / "kernels"
 # The functions and constants of these files become part of compiled code in other files.
 SOURCES = (
     *sorted(_KERNELS.rglob("*.py")),
-    *(_PACKAGE / "models" / name for name in ("experts.py", "gross_errors.py", "inputs.py", "time_grid.py")),
+    *(
+        _PACKAGE / "models" / name
+        for name in ("calendar_seasons.py", "experts.py", "gross_errors.py", "inputs.py", "time_grid.py")
+    ),
     _PACKAGE / "online" / "outlier_guard.py",
     _PACKAGE / "wire" / "state_format.py",
 )

@@ -15,7 +15,7 @@ from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import Header, Model, NewestRows
 from tidecast.models.own_model import OwnModel
 from tidecast.models.store import ModelStore
-from tidecast.online.offline import online_forecasts
+from tidecast.online.offline import learn_history
 from tidecast.settings import Settings
 from trainer.candidate import Candidate
 from trainer.evaluation.answers import expert_answers, grid_of, newest_rows
@@ -90,9 +90,10 @@ def judged(
     most_rows = model.rows_with(shared and shared.model)
     count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
     newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
-    _, online = online_forecasts(training_set.grid, training_set.seasons, most_rows)
+    learned = learn_history(training_set.grid, training_set.seasons, training_set.step_ms, most_rows)
     own = _refitted(own, training_set, moves)
-    model = Model(header.model_copy(update=figures), model.weights, panel, newest, online, own)
+    header = header.model_copy(update=figures)
+    model = Model(header, model.weights, panel, newest, learned.online, own, learned.profiles)
     return Judged(_verdict(training_set, decision, without_own), model, decision.promote)
 
 

@@ -74,6 +74,7 @@ def random_panel(seed: int, features: int = 1, reach: int = 20) -> LinearExperts
     errors = np.full((len(HALF_LIVES), len(EXPERTS)), np.nan)
     known = np.delete(np.arange(len(EXPERTS)), [LINEAR_KNOWN, OWN])
     errors[:, known] = rng.uniform(0.5, 2.0, (len(HALF_LIVES), len(known)))
+    errors = errors.astype(np.float32).astype(np.float64)  # as a state holds them
     errors[:, SHARED] = np.nan  # its errors are unknown yet
     columns = rng.integers(0, features, terms)
     bias = np.append(rng.normal(size=count), 0.0)

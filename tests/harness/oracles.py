@@ -105,19 +105,20 @@ def learn(
 
     They are means at first, then exponentially smoothed. An expert without a known error begins with this one; an
     expert without a forecast keeps its errors. Errors are limited to `most`, see `farthest`. A reading that all experts
-    met exactly does not count as evidence. After a detected change both records forget as the short one.
+    met exactly does not count as evidence. After a detected change both records forget as the short one. Records are
+    stored in single precision.
     """
     before = np.full(len(answers), PROVEN) if evidence is None else evidence
     newest = np.abs(answers - actual)
     telling = (newest[np.isfinite(newest)] > 0).any()
-    counted = np.minimum(newest, most)
+    counted = np.minimum(newest, min(most, float(np.finfo(np.float32).max)))
     is_first = ~np.isfinite(errors[0])
     readings = np.where(is_first, 1, np.minimum(before + telling, PROVEN))
     readings = np.where(np.isfinite(newest), readings, before)
     rates = np.maximum(FORGETTING[-1] if changed else FORGETTING, 1 / np.maximum(readings, 1))
     smoothed: Float = np.where(is_first, counted, errors + rates * (counted - errors))
-    learned: Float = np.where(np.isfinite(newest), smoothed, errors)
-    return learned, readings
+    learned = np.where(np.isfinite(newest), smoothed, errors)
+    return learned.astype(np.float32).astype(np.float64), readings
 
 
 def blend(weights: Float, answers: Float) -> float:

@@ -9,7 +9,8 @@ def whole(state: SeriesState) -> bytes:
     """Return a state with its rows as bytes, equal for equal states."""
     window = state.window
     filled = window.filled[window.end - window.length : window.end]
-    return b"".join((state.head(), filled.tobytes(), window.rows.tobytes()))
+    bins = b"" if window.bins is None else window.bins.tobytes()
+    return b"".join((state.head(), filled.tobytes(), window.rows.tobytes(), bins))
 
 
 def all_whole(fields: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -19,5 +20,4 @@ def all_whole(fields: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def all_fields(state: SeriesState, series: str = "a") -> dict[str, bytes]:
     """Return all fields of a state, as if none had been stored yet."""
-    state.window.unsaved = state.window.length
-    return state.changes(series)
+    return state.all_fields(series)

@@ -10,6 +10,7 @@ from tests.trainer.harness import QUICK, SPEC, answering, cut, history, unreacha
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
+from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
 from trainer.evaluation.gate import CHAMPION
 from trainer.fit.own_networks import Fit, Problem, fit_networks
@@ -65,6 +66,22 @@ def test_a_history_too_short_for_a_network_is_served_by_the_linear_experts(
     (verdict,) = train([history(readings=260)], Spec(window=24, units=4), settings, store)
     assert (verdict.status, store.load("s")[1].header.network) == ("trained", True)
     assert store.load("s")[1].header.parent is None
+
+
+def test_a_season_longer_than_any_window_is_learned_as_a_profile(settings: Settings, store: ModelStore) -> None:
+    """A worker forecasts with it from the first reading after the history on."""
+    day = 1440
+    values = np.random.default_rng(0).normal(size=day) * 5
+    given = History("s", ("value",), np.arange(4 * day) * 60_000, np.tile(values, 4)[:, None])
+    (verdict,) = train([given], SPEC, settings, store, TrainOptions(season=day, fit=answering(0.0)))
+    version, model = store.load("s")
+    assert ("trained", (day,)) == (verdict.status, model.header.seasons)
+    forecaster = Forecaster(settings.series)
+    forecaster.set_model("s", version, model)
+    assert forecaster.rows_read("s") < day
+    fields = {b"series": b"s", b"value": b"%.6f" % values[0], b"ts": b"%d" % (4 * day * 60_000)}
+    (forecast,) = forecaster.handle([(f"{4 * day * 60_000}-0", fields)], 4 * day * 60_000).forecasts
+    assert forecast.yhat == pytest.approx(values[1], abs=0.5)
 
 
 def test_only_weights_of_the_same_spec_are_started_from(settings: Settings, store: ModelStore) -> None:

@@ -17,7 +17,7 @@ from tidecast.arrays import Float
 
 EXPERTS = (
     "naive",  # the last value
-    "seasonal_naive",  # the value one season ago
+    "seasonal_naive",  # the value one season ago; for a season too long for the window, its profile at the recent level
     "long_seasonal_naive",  # the same for a second, longer season
     "smoothing",  # simple exponential smoothing
     "linear",  # autoregression on recent and seasonal lags, by ridge
@@ -40,6 +40,7 @@ LINEAR_KNOWN = EXPERTS.index("linear_known")
 OWN = EXPERTS.index("own")
 PRETRAINED, SEASONAL_CHANGE = EXPERTS.index("pretrained"), EXPERTS.index("seasonal_change")
 ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") + 1)
+SEASONAL_NAIVES = slice(EXPERTS.index("seasonal_naive"), EXPERTS.index("long_seasonal_naive") + 1)
 LINEAR = range(1, LSTM)  # the experts that weigh past rows by fixed coefficients
 
 SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's gets 1 / e of its share

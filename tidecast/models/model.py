@@ -1,6 +1,6 @@
 """A trained series model: its description, its weights and its linear experts. `model_file.py` stores it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tidecast.arrays import Float, Int64
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.models import lstm
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import rows_read
@@ -16,10 +16,13 @@ from tidecast.models.known.inputs import SpecialDays
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
+from tidecast.wire.state_format import PROFILE, SEASONS, is_profile, numbers_in
 
 FORMAT = 9  # another meaning of its numbers, those of `ONLINE` among them, raises it
-MAX_SEASON = 1024  # rows: no window holds more
+MAX_SEASON = 1024  # rows: no window holds more; a longer season has a profile
+LONGEST_SEASON = 1_000_000  # rows: more than the seconds of a week
 MOST_SEASONS = 2  # that a network reads
+PROFILE_NUMBERS = SEASONS * numbers_in(PROFILE)
 
 
 class _Frozen(BaseModel):
@@ -80,8 +83,8 @@ class Header(_Frozen):
         width = self.spec.columns
         if (len(self.center), len(self.scale)) != (width, width) or min(self.scale) <= 0:
             raise ValueError(f"the scaler needs {width} centers and {width} positive scales")
-        if any(not 2 <= season <= MAX_SEASON for season in self.seasons):
-            raise ValueError(f"a season has 2 to {MAX_SEASON} rows")
+        if any(not 2 <= season <= LONGEST_SEASON for season in self.seasons):
+            raise ValueError(f"a season has 2 to {LONGEST_SEASON:,} rows")
         return self
 
 
@@ -127,6 +130,27 @@ class NewestRows:
 
 
 @dataclass(frozen=True, slots=True)
+class SeasonProfiles:
+    """The profiles of seasons too long for a window after a history: a worker goes on from them.
+
+    Attributes:
+        numbers: `(PROFILE_NUMBERS,)`, a `PROFILE` for each season; its period is 0 where the season has none.
+        bins: `(SEASONS, MOST_BINS)`, NaN where nothing is known.
+    """
+
+    numbers: Int64
+    bins: Float32
+
+    def copy(self) -> Self:
+        """Return the same profiles in arrays of their own."""
+        return type(self)(self.numbers.copy(), self.bins.copy())
+
+    def is_valid(self) -> bool:
+        """Return whether the arrays, whose shapes agree, hold what they are defined to hold."""
+        return all(map(is_profile, self.numbers.view(PROFILE))) and not bool(np.isinf(self.bins).any())
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A trained series model.
 
@@ -137,6 +161,7 @@ class Model:
         newest: the newest rows of its history; None: not known.
         online: the numbers of an `ONLINE` after the newest reading of its history; None: not known.
         own: an expert of the user's own; None: it has none.
+        profiles: of its long seasons after that history; None: there are none.
     """
 
     header: Header
@@ -145,6 +170,7 @@ class Model:
     newest: NewestRows | None = None
     online: Int64 | None = None
     own: OwnModel | None = None
+    profiles: SeasonProfiles | None = None
 
     @property
     def spec(self) -> Spec:
@@ -170,7 +196,12 @@ class Model:
         return max(self.rows, rows_read(spec, network_seasons(self.header.seasons, spec.seasonal)))
 
 
+def window_seasons(seasons: Iterable[int]) -> list[int]:
+    """Return the seasons that a window may hold; a longer one has a profile."""
+    return [season for season in seasons if season <= MAX_SEASON]
+
+
 def network_seasons(seasons: tuple[int, ...], count: int) -> NDArray[np.int64]:
     """Return the seasons that a network with so many seasonal inputs reads, `(count,)`: shorter first, 0 for none."""
-    chosen = sorted(seasons[:MOST_SEASONS])[:count]
+    chosen = sorted(window_seasons(seasons[:MOST_SEASONS]))[:count]
     return np.array([*chosen, *[0] * (count - len(chosen))], np.int64)

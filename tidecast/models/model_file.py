@@ -24,10 +24,10 @@ from safetensors.numpy import save
 from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
-from tidecast.models.model import FORMAT, MAX_SEASON, Header, Model, NewestRows
+from tidecast.models.model import FORMAT, MAX_SEASON, PROFILE_NUMBERS, Header, Model, NewestRows, SeasonProfiles
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
-from tidecast.wire.state_format import ONLINE, numbers_in
+from tidecast.wire.state_format import MOST_BINS, ONLINE, SEASONS, numbers_in
 
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 HEADER, CHECKSUM = "tidecast", "crc32"
@@ -43,8 +43,9 @@ _PANEL = {  # the panel's arrays in a file
 _NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
 _ONLINE = {"online": np.int64}
 _OWN = {"own": np.uint8}  # the state of an expert of the user's own, if it has one
-_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE | _OWN  # all other arrays are weights
-_PANEL_PARTS, _NEWEST_PARTS = fields(LinearExperts), fields(NewestRows)
+_PROFILES = {"profiles.numbers": np.int64, "profiles.bins": np.float32}  # those of its long seasons, if any
+_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE | _OWN | _PROFILES  # all other arrays are weights
+_PANEL_PARTS, _NEWEST_PARTS, _PROFILE_PARTS = fields(LinearExperts), fields(NewestRows), fields(SeasonProfiles)
 _TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 
 Arrays = dict[str, NDArray[Any]]  # by their names in a file
@@ -74,6 +75,8 @@ def encode(model: Model) -> bytes:
     arrays = weights | _parts_of(model.panel, _PANEL) | (_parts_of(model.newest, _NEWEST) if model.newest else {})
     if model.online is not None:
         arrays["online"] = model.online
+    if model.profiles:
+        arrays |= _parts_of(model.profiles, _PROFILES)
     described = model.header
     if model.own is not None:
         arrays["own"] = np.frombuffer(model.own.state, np.uint8)
@@ -93,7 +96,7 @@ def _in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-def _parts_of(parts: LinearExperts | NewestRows, kinds: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _parts_of(parts: LinearExperts | NewestRows | SeasonProfiles, kinds: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the arrays of a part of a model by their names in a file."""
     return {name: np.ascontiguousarray(getattr(parts, name.partition(".")[2]), kind) for name, kind in kinds.items()}
 
@@ -113,10 +116,15 @@ def load(path: Path | str) -> Model:
         newest = NewestRows(**{part.name: arrays.pop(f"newest.{part.name}") for part in _NEWEST_PARTS})
         if not newest.is_valid():
             raise ModelError(f"{path}: its newest rows are no rows of a series: train it again")
+    profiles = None
+    if "profiles.bins" in arrays:
+        profiles = SeasonProfiles(**{part.name: arrays.pop(f"profiles.{part.name}") for part in _PROFILE_PARTS})
+        if not profiles.is_valid():
+            raise ModelError(f"{path}: its profiles are no profiles of seasons: train it again")
     online = arrays.pop("online", None)
     state = arrays.pop("own", None)
     own = None if state is None or header.own is None else OwnModel(header.own, header.own_rows, state.tobytes())
-    return Model(header, arrays, panel, newest, online, own)
+    return Model(header, arrays, panel, newest, online, own, profiles)
 
 
 def _read(path: Path | str) -> bytes:
@@ -280,6 +288,8 @@ def _check_shapes(spec: Spec, network: bool, shapes: Mapping[str, tuple[int, ...
     if not _NEWEST.keys().isdisjoint(shapes):
         rows = shapes.get("newest.ts", (0,))
         expected |= {"newest.ts": rows, "newest.values": (*rows, len(spec.features)), "newest.filled": rows}
+    if not _PROFILES.keys().isdisjoint(shapes):
+        expected |= {"profiles.numbers": (PROFILE_NUMBERS,), "profiles.bins": (SEASONS, MOST_BINS)}
     if "online" in shapes:
         expected["online"] = (numbers_in(ONLINE),)
     if "own" in shapes:

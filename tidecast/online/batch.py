@@ -63,6 +63,7 @@ class Batch:
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
         moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
         seasons: `(n, 2)` in rows; 0: the series has no such season.
+        profiles: `(n, 2, 3)` the terms of the profiles of seasons too long for the window; NaN: not known.
         arrived: `(n,)` the times in the ids, epoch milliseconds.
         requests: the requests for the next forecasts.
     """
@@ -78,6 +79,7 @@ class Batch:
     doubted: Int64
     moves: Float
     seasons: Int64
+    profiles: Float
     arrived: Int64
     requests: Requests
 

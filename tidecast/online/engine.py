@@ -133,6 +133,7 @@ class Engine:
             model.newest and model.newest.copy(),
             None if model.online is None else model.online.copy(),
             model.own,
+            model.profiles and model.profiles.copy(),
         )
 
     def put_shared(self, cohort: str, model: Model) -> None:

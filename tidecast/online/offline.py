@@ -6,7 +6,7 @@ them are ignored.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -14,21 +14,25 @@ from tidecast.arrays import Float, Int64
 from tidecast.models.calendar_seasons import two_seasons
 from tidecast.models.experts import EXPERTS, PROVEN, LinearExperts
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
-from tidecast.models.model import Model, network_seasons
+from tidecast.models.model import Model, SeasonProfiles, network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.network_inputs import prepare
-from tidecast.online.kernels.online_linear import Coefficients, forecast_online
+from tidecast.online.kernels.online_linear import Coefficients, Seasons, forecast_online
+from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
 from tidecast.online.kernels.threads import linear_answers
-from tidecast.wire.state_format import NUMBER, ONLINE, numbers_in
+from tidecast.online.window import Window, take
+from tidecast.wire.state_format import BLOCK, NUMBER, ONLINE, SEASONS, numbers_in
 
 _SERIES, _COHORT = "series", "cohort"
 _ROBUST = EXPERTS.index("linear_robust")
+ROWS_AT_ONCE = 1000  # readings whose windows are read at once: bounds the memory
+LEAST_ROWS = 4 * BLOCK  # of a window whose profiles learn: they learn rows that are up to two blocks old
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +110,39 @@ def expert_forecasts(model: Model, shared: Model | None, windows: Float, held: I
     return engine.predict(requests)
 
 
-def online_forecasts(grid: Grid, seasons: Sequence[int], most_rows: int) -> tuple[Float, Int64]:
+class LearnedHistory(NamedTuple):
+    """The experts that learn from every reading after a history.
+
+    Attributes:
+        forecasts: `(readings, experts)`, after each reading; NaN where an expert cannot forecast.
+        online: the numbers of their `ONLINE` after the last one.
+        profiles: of the long seasons; None: all are short.
+    """
+
+    forecasts: Float
+    online: Int64
+    profiles: SeasonProfiles | None
+
+
+def learn_history(grid: Grid, seasons: Sequence[int], step_ms: float, most_rows: int) -> LearnedHistory:
     """Let the experts that learn from every reading go through a history.
 
     Args:
         grid: the history.
         seasons: of its model, in rows.
+        step_ms: the grid's step.
         most_rows: how many rows of a series its experts read.
-
-    Returns:
-        Their forecasts after each reading, `(readings, experts)`, NaN where one cannot forecast; and the numbers of
-        their `ONLINE` after the last one.
     """
     at = np.flatnonzero(~grid.filled)
     rows_before = at - np.searchsorted(grid.segment, grid.segment[at])
     doubted = ~grid.measured[at]
     learns = (np.diff(at, prepend=-1) == 1) & (rows_before > 0) & ~doubted
     n = len(at)
+    two = np.tile(two_seasons(seasons), (n, 1))
+    terms = np.full((n, SEASONS, PROFILE_TERMS), np.nan)
+    profiles = None
+    if two.max(initial=0) >= most_rows:
+        terms, profiles = _profiled(grid, at, two, step_ms, most_rows)
     record = new_record(1)
     forecasts = np.full((n, len(EXPERTS)), np.nan)
     forecast_online(
@@ -130,13 +150,35 @@ def online_forecasts(grid: Grid, seasons: Sequence[int], most_rows: int) -> tupl
         Rows(grid.values[:, 0].copy(), at + 1, np.minimum(rows_before + 1, most_rows), np.ones(n, np.int64)),
         np.full(n, np.inf),
         (learns.astype(np.int64), doubted.astype(np.int64)),
-        np.tile(two_seasons(seasons), (n, 1)),
+        Seasons(two, terms),
         np.ones(n, np.int64),
         forecasts,
         Coefficients.empty(0),
     )
     first = ONLINE_AT // NUMBER
-    return forecasts, record.view(np.int64)[first : first + numbers_in(ONLINE)].copy()
+    online = record.view(np.int64)[first : first + numbers_in(ONLINE)].copy()
+    return LearnedHistory(forecasts, online, profiles)
+
+
+def _profiled(grid: Grid, at: Int64, seasons: Int64, step_ms: float, most_rows: int) -> tuple[Float, SeasonProfiles]:
+    """Return the terms of the profiles after the rows `at`, `(n, SEASONS, PROFILE_TERMS)`, and the profiles then."""
+    window = Window(max(most_rows, LEAST_ROWS), 1)
+    window.step_ms = step_ms
+    gap = int(np.diff(at).max(initial=1))
+    terms = []
+    for first in range(0, len(at), ROWS_AT_ONCE):
+        part = at[first : first + ROWS_AT_ONCE]
+        n = len(part)
+        addresses = np.full(n, window.address)
+        ones = np.ones(n, np.int64)
+        reads = ones * most_rows
+        limits = np.full(n, np.inf), np.full(n, -np.inf), np.full(n, np.inf)  # the history has no gross errors
+        values = grid.values[part, :1].copy()
+        readings = grid.ts[part], ones, values
+        two = seasons[first : first + n]
+        taken = take(addresses, readings, reads, gap, limits, two, lambda _: window.hold_bins())
+        terms.append(taken.profiles)
+    return np.concatenate(terms), window.season_profiles()
 
 
 def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float | None = None) -> BatchScores:

@@ -12,7 +12,7 @@ from tidecast.models.experts import EXPERTS, LINEAR, LINEAR_KNOWN, LSTM
 from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.known.inputs import KnownInputs
-from tidecast.models.model import MOST_SEASONS, Model, NewestRows, network_seasons
+from tidecast.models.model import MOST_SEASONS, Model, NewestRows, SeasonProfiles, network_seasons
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.network_inputs import prepare
@@ -62,6 +62,7 @@ class ModelSlot:
     newest: NewestRows | None  # of its history
     online: Int64 | None  # the numbers of an `ONLINE` after its history
     own: OwnModel | None  # an expert of the user's own
+    profiles: SeasonProfiles | None  # of its long seasons, after its history
 
 
 class Slab:

@@ -4,21 +4,34 @@ A window consists of one array of numbers and two buffers. The compiled loops of
 their addresses; `Window` gives them names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.arrays import Float, Int64
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.gross_errors import NO_LIMITS
-from tidecast.models.model import NewestRows
+from tidecast.models.model import NewestRows, SeasonProfiles
 from tidecast.online.kernels import window_loops
+from tidecast.online.kernels.placing import taking
+from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
+from tidecast.online.kernels.placing.taking import Taken
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits, Taken
-from tidecast.wire.state_format import WINDOW, numbers_in, place_in
+from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits
+from tidecast.wire.state_format import (
+    BIN_BLOCK,
+    MOST_BINS,
+    PROFILE,
+    SEASONS,
+    WINDOW,
+    numbers_in,
+    place_in,
+)
 
 STORED = numbers_in(WINDOW)  # as many numbers of a window, the first ones, are stored
+_PROFILES = place_in(WINDOW, "profile")
+_UNSAVED_BINS = place_in(WINDOW_IN_MEMORY, "unsaved_bins")
 
 
 def _number(name: str, doc: str) -> property:
@@ -55,7 +68,7 @@ class Window:
     cleared window begins with a new block.
     """
 
-    __slots__ = ("address", "buffer", "filled", "numbers")
+    __slots__ = ("address", "bins", "buffer", "filled", "numbers")
 
     length = _number("length", "How many rows are held.")
     capacity = _number("capacity", "How many are held at most.")
@@ -72,6 +85,7 @@ class Window:
     _room = _number("room", "How many rows the buffer has.")
     _buffer_at = _number("buffer", "The address of the buffer.")
     _filled_at = _number("filled", "The address of the marks.")
+    _bins_at = _number("bins", "The address of the bins; 0: there are none.")
 
     def __init__(self, capacity: int, width: int) -> None:
         self.numbers: Int64 = np.zeros(numbers_in(WINDOW_IN_MEMORY), np.int64)
@@ -80,6 +94,7 @@ class Window:
         self.last_ts = NEVER
         self.gridded = True
         room = room_for(capacity)
+        self.bins: Float32 | None = None
         self.hold(np.zeros((room, width)), np.zeros(room, np.uint8))
 
     def hold(self, buffer: Float, filled: NDArray[np.uint8]) -> None:
@@ -89,6 +104,22 @@ class Window:
         self._room, self.width = buffer.shape
         self._buffer_at = address_of(buffer)
         self._filled_at = address_of(filled)
+
+    def hold_bins(self, bins: Float32 | None = None) -> None:
+        """Use memory for the bins of profiles, `(SEASONS, MOST_BINS)`; None: new memory without known bins."""
+        self.bins = np.full((SEASONS, MOST_BINS), np.nan, np.float32) if bins is None else bins
+        self._bins_at = address_of(self.bins)
+
+    @property
+    def profiles(self) -> Any:
+        """Return the numbers of the profiles, `(SEASONS,)` of `PROFILE`; a view."""
+        size = SEASONS * numbers_in(PROFILE)
+        return self.numbers[_PROFILES : _PROFILES + size].view(PROFILE).view(np.recarray)
+
+    @property
+    def unsaved_bins(self) -> Int64:
+        """Return which blocks of bins are not yet stored, `(SEASONS,)`, as bits; a view."""
+        return self.numbers[_UNSAVED_BINS : _UNSAVED_BINS + SEASONS]
 
     @property
     def stored(self) -> Any:
@@ -201,17 +232,56 @@ class Window:
         self.buffer[:count] = np.where(np.isnan(rows), older.values[-1], rows)
         self.filled[:count] = marks
         self.end = self.length = self.unsaved = count
-        self.appended = max(self.appended, count)
+        more = max(0, count - self.appended)
+        self.appended += more
+        self.profiles.next_row += more
         self.last_ts = max(self.last_ts, int(older.ts[-1]))
 
     def clear(self) -> None:
         """Remove the rows; keep the time and the step."""
         window_loops.clear(self.address)
 
-    def forget_moves(self) -> None:
-        """Forget the usual moves, because the target has changed."""
+    def forget_target(self) -> None:
+        """Forget the usual moves and the profiles, because the target has changed."""
         self.largest_move = 0.0
         self._newest_doubted = 0.0
+        self.profiles.period = 0.0
+
+    def save_again(self) -> None:
+        """Store all rows and bins with the next changes."""
+        self.unsaved = self.length
+        self.unsaved_bins[:] = 2 ** -(-self.profiles.bins // BIN_BLOCK) - 1
+
+    def season_profiles(self) -> SeasonProfiles:
+        """Return the profiles, with rows numbered from the next one."""
+        if self.bins is None:
+            self.hold_bins()
+        numbers = self.profiles.copy()
+        numbers.next_row -= self.appended
+        return SeasonProfiles(numbers.view(np.int64), np.array(self.bins))
+
+    def take_profiles(self, theirs: SeasonProfiles, until: int) -> None:
+        """Go on from a model's profiles, where they have learned more than the window's own.
+
+        Args:
+            theirs: the profiles after the model's history.
+            until: the time of that history's last reading, epoch milliseconds.
+        """
+        if self.bins is None:
+            self.hold_bins()
+        newer = round((self.last_ts - until) / self.step) if self.length and self.step else 0
+        numbers = theirs.numbers.view(PROFILE).view(np.recarray)
+        for season in range(SEASONS):
+            mine = self.profiles[season]
+            its = numbers[season]
+            is_same = (mine.period, mine.bins) == (its.period, its.bins)
+            if its.period and self.bins is not None and not (is_same and mine.learned >= its.learned):
+                number = (int(mine.number) + 1) % 2**32
+                self.profiles[season] = its
+                self.profiles[season].number = number
+                self.profiles[season].next_row += self.appended - max(newer, 0)
+                self.bins[season] = theirs.bins[season]
+                self.unsaved_bins[season] = 2 ** -(-int(its.bins) // BIN_BLOCK) - 1
 
 
 def room_for(capacity: int) -> int:
@@ -221,36 +291,41 @@ def room_for(capacity: int) -> int:
 
 def take(
     windows: Int64,
-    ts: Int64,
-    has_ts: Int64,
-    values: Float,
+    readings: tuple[Int64, Int64, Float],
     reads: Int64,
     max_gap: int,
     limits: tuple[Float, Float, Float],
+    seasons: Int64,
+    give_bins: Callable[[int], None],
 ) -> Taken:
     """Add readings to their windows in order, and copy the rows that the experts of each read.
 
     Args:
         windows: `(n,)` addresses; a window may occur many times.
-        ts: `(n,)` epoch milliseconds.
-        has_ts: `(n,)`, 0 where `ts` is the time of arrival. Such a reading is new, because its entry id is higher than
-            that of the one before: if its time is not later, `ts` becomes a millisecond after it.
-        values: `(n, width or more)`.
+        readings: `(n,)` epoch milliseconds; `(n,)`, 0 where that is the time of arrival; `(n, width or more)` values. A
+            reading without a time of its own is new, because its entry id is higher than that of the one before: if its
+            time is not later, it becomes a millisecond after it.
         reads: `(n,)` how many of the newest rows to return at most.
         max_gap: see `Window.push`.
         limits: `(n,)` each: usual largest moves, lowest values and highest values of the models' histories.
+        seasons: `(n, SEASONS)` of the models, in rows, 0: none; or `CALENDAR` without a model.
+        give_bins: called with the place of a reading whose window needs memory for the bins of profiles.
     """
     n = len(windows)
     taken = Taken(
         np.zeros(n, np.int64),
-        np.empty(int(reads.sum()) * values.shape[1]),
+        np.empty(int(reads.sum()) * readings[2].shape[1]),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
         np.zeros(n),
         np.zeros(n, np.int64),
         np.zeros(n),
+        seasons.copy(),
+        np.full((n, SEASONS, PROFILE_TERMS), np.nan),
     )
-    window_loops.take(windows, (ts, has_ts, values), reads, max_gap, limits, taken)
+    at = np.zeros(2, np.int64)
+    while not taking.take(windows, readings, reads, max_gap, limits, taken, at):
+        give_bins(int(at[0]) - 1)
     return taken
 
 
@@ -274,4 +349,6 @@ def warm() -> None:
     window.clear()
     bits_of(window, 0, 0)
     window.step, window.doubted  # noqa: B018 - reading them compiles their loops
-    take(ones * window.address, 2 * ones, ones, np.ones((1, 1)), ones, 0, (np.ones(1), np.ones(1), np.ones(1)))
+    limits = np.ones(1), np.ones(1), np.ones(1)
+    seasons = np.zeros((1, SEASONS), np.int64)
+    take(ones * window.address, (2 * ones, ones, np.ones((1, 1))), ones, 0, limits, seasons, lambda _: None)

@@ -8,6 +8,9 @@ The head, little-endian: sizes; packed numbers; the names of the features. The n
 the record with its further steps, as they lie in memory; a champion's shadow test. They are
 packed without words of 4 bytes that are 0, a fifth to a half of all: one bit for each word, the first lowest, which is
 1 if the word follows; then these words. A block: its number, the bits of its filled rows, its rows.
+
+The profile of a season too long for the window is stored in blocks of bins, in fields with numbers below 0. A commit
+writes those that have changed. Each holds the number of its profile, so that a block of a former one is detected.
 """
 
 import struct
@@ -18,20 +21,25 @@ from typing import Any, Self
 
 import numpy as np
 
-from tidecast.arrays import Float
+from tidecast.arrays import Float, Float32
 from tidecast.errors import StateError
+from tidecast.wire.packing import packed, unpacked
 
-STATE_FORMAT = 12  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 13  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 17  # as many as in `models/experts.py`
 ERROR_RECORDS = 2  # one for each half-life
+SEASONS = 2  # of a series
+MOST_BINS = 1440  # of a profile: one for each minute of a day
+BIN_BLOCK = 32  # bins that are stored together
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
 MOST_ROWS = 2**20  # of a window: more than any setting or model needs
 NUMBER = 8  # bytes
-WORD = 4  # bytes, of which a packed head leaves out those that are 0
 HEADER = struct.Struct("<BBBBI")  # format, levels, further steps, whether a shadow test runs, bytes of names
 BLOCK_HEADER = struct.Struct("<QI")  # the block's number, the bits of its filled rows: the last row lowest
+BIN_HEADER = struct.Struct("<I")  # the profile's number
+BIN_BLOCKS = -(-MOST_BINS // BIN_BLOCK)  # of a profile at most
 
 Fields = list[Any]  # of a structured dtype
 
@@ -44,6 +52,19 @@ def _singles(*names: str) -> Fields:
     return [(name, np.float32) for name in names]
 
 
+PROFILE_FIELDS: Fields = [  # as in `online/kernels/placing/profiles.py`
+    *_floats("period"),  # of the season, in milliseconds; 0: there is no profile
+    ("number", np.int64),  # of this profile among those of the series
+    ("bins", np.int64),
+    ("next_row", np.int64),  # the number of the next row to learn from
+    ("open", np.int64),  # the bin of the newest row learned from
+    ("closed", np.int64),  # the bin before it, which is learned when the open one is closed
+    *_singles("learned"),  # bins, over all seasons
+    *_singles("reference"),  # to which the bins are relative
+    *_singles("open_rows", "open_sum"),  # rows in the open bin, and their sum
+    *_singles("closed_rows", "closed_mean"),
+]
+PROFILE = np.dtype((np.record, PROFILE_FIELDS))
 WINDOW_FIELDS: Fields = [
     ("length", np.int64),  # rows
     ("capacity", np.int64),  # rows at most
@@ -56,6 +77,9 @@ WINDOW_FIELDS: Fields = [
     # As in `models/gross_errors.py`:
     ("largest_move", np.float64),  # of recent readings
     ("newest_doubted", np.float64),  # the newest reading that was doubted
+    # Of the two seasons, where they are too long for the window:
+    ("profile", PROFILE),
+    ("long_profile", PROFILE),
 ]
 WINDOW = np.dtype((np.record, WINDOW_FIELDS))
 GUARD = np.dtype((np.record, _floats("blended", "alert", "regret")))  # the last blend; as in `OutlierGuard`
@@ -156,7 +180,7 @@ RECORD = np.dtype(  # followed by a tracker for each level
             *_floats("pending_forecast"),
             *_floats("last_version"),  # of the model that forecast last, 0 without one
             ("answers", np.float64, (EXPERTS,)),  # the experts' pending forecasts
-            ("errors", np.float64, (ERROR_RECORDS, EXPERTS)),
+            ("errors", np.float32, (ERROR_RECORDS, EXPERTS)),
             ("evidence", np.uint8, (-(-EXPERTS // NUMBER) * NUMBER,)),  # readings behind each expert's errors
             ("guard", GUARD),
             ("drift", DRIFT),
@@ -236,7 +260,7 @@ class StateHead:
         names = SEPARATOR.join(self.features).encode()
         header = HEADER.pack(STATE_FORMAT, self.levels, self.further, len(self.shadow_test) > 0, len(names))
         parts = (self.window, self.record, self.shadow_test, self.shadow_record)
-        return header + _packed(b"".join(part.tobytes() for part in parts)) + names
+        return header + packed(b"".join(part.tobytes() for part in parts)) + names
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
@@ -253,17 +277,40 @@ class StateHead:
             shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels))
             sizes = (numbers_in(WINDOW), record_numbers(levels, further), *shadow)
             end = len(raw) - names
-            numbers = _unpacked(raw[HEADER.size : end], sum(sizes))
+            numbers = unpacked(raw[HEADER.size : end], sum(sizes))
             features = tuple(raw[end:].decode().split(SEPARATOR))
             parts = [numbers[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
             window = parts[0].view(WINDOW)[0]
             if not 0 <= window.length <= window.capacity <= MOST_ROWS or window.width != len(features):
                 raise ValueError("its window has no such shape")
+            if not all(map(is_profile, (window.profile, window.long_profile))):
+                raise ValueError("it has a profile of another shape")
             if not 0 <= window.steps_seen <= STEPS_REMEMBERED:
                 raise ValueError(f"it has seen {window.steps_seen} steps")
             return cls(features, window, levels, further, *parts[1:])
         except (struct.error, ValueError) as exc:
             raise _cut_short(raw, exc) from exc
+
+    def bins(self, season: int, stored: Mapping[int, bytes]) -> Float32:
+        """Return the bins of a season's profile, `(MOST_BINS,)`; NaN where nothing is known.
+
+        Args:
+            season: 0 or 1.
+            stored: the blocks by the number of their field.
+
+        Raises:
+            StateError: a block is cut short.
+        """
+        profile = (self.window.profile, self.window.long_profile)[season]
+        bins = np.full(MOST_BINS, np.nan, np.float32)
+        for block in range(-(-int(profile.bins) // BIN_BLOCK) if profile.period else 0):
+            raw = stored.get(bin_place(season, block), b"")
+            part = bins[BIN_BLOCK * block : BIN_BLOCK * (block + 1)]
+            if raw and len(raw) != BIN_HEADER.size + part.nbytes:
+                raise _cut_short(raw, ValueError(f"block {block} of a profile has {part.nbytes} bytes of bins"))
+            if raw and BIN_HEADER.unpack_from(raw)[0] == profile.number:
+                part[:] = np.frombuffer(raw, np.float32, offset=BIN_HEADER.size)
+        return bins
 
     def rows(self, stored: Mapping[int, bytes]) -> tuple[Float, list[tuple[int, int, int]]]:
         """Return the rows, `(rows, features)`, and the bits of filled ones with the first and the end of their block.
@@ -305,37 +352,26 @@ class StateHead:
         return rows, [(bits, held - first, held - stop) for bits, first, stop in marks]
 
 
-def bytes_of_bits(words: int) -> int:
-    """Return how many bytes the bits of so many words take."""
-    return -(-words // 8)
-
-
-def _packed(numbers: bytes) -> bytes:
-    """Return the bits of the words that are not 0, and these words."""
-    words = np.frombuffer(numbers, np.uint32)
-    bits: bytes = np.packbits(words != 0, bitorder="little").tobytes()
-    return bits + bytes(words[words != 0])
-
-
-def _unpacked(raw: bytes, count: int) -> Float:
-    """Return packed numbers, `(count,)`, which cannot be written.
-
-    Raises:
-        ValueError: the bytes are not as many as these numbers take.
-    """
-    words = np.zeros(count * (NUMBER // WORD), np.uint32)
-    size = bytes_of_bits(len(words))
-    bits = np.unpackbits(np.frombuffer(raw, np.uint8, min(size, len(raw))), bitorder="little")
-    if len(raw) != size + WORD * int(bits.sum()) or bits[len(words) :].any():
-        raise ValueError(f"its {count} numbers do not take {len(raw)} bytes")
-    words[bits[: len(words)] != 0] = np.frombuffer(raw, np.uint32, offset=size)
-    words.flags.writeable = False
-    return words.view(np.float64)
-
-
 def encode_block(number: int, filled: int, rows: Float) -> bytes:
     """Return the stored bytes of a block."""
     return BLOCK_HEADER.pack(number, filled) + rows.tobytes()
+
+
+def encode_bins(number: int, bins: Float32) -> bytes:
+    """Return the stored bytes of a block of a profile's bins."""
+    return BIN_HEADER.pack(number) + bins.tobytes()
+
+
+def bin_place(season: int, block: int) -> int:
+    """Return the number of the field of a block of a season's bins, which is below 0."""
+    return -1 - season * BIN_BLOCKS - block
+
+
+def is_profile(profile: Any) -> bool:
+    """Return whether the numbers of a `PROFILE` are within their limits."""
+    bins = max(1, int(profile.bins))
+    places = 0 <= profile.open < bins <= MOST_BINS and 0 <= profile.closed < bins
+    return bool(places and 0 <= profile.period < np.inf and 0 <= profile.number < 2**32 and profile.bins >= 0)
 
 
 def ring(capacity: int) -> int:
@@ -351,6 +387,12 @@ def block_field(series: str, number: int, capacity: int) -> str:
 def field_names(series: str, capacity: int) -> list[str]:
     """Return the fields of a series whose window has this capacity: the head, then the blocks."""
     return [series, *(block_field(series, number, capacity) for number in range(ring(capacity)))]
+
+
+def bin_field_names(series: str) -> list[str]:
+    """Return the fields that the profiles of a series may have."""
+    places = (bin_place(season, block) for season in range(SEASONS) for block in range(BIN_BLOCKS))
+    return [f"{series}{SEPARATOR}{place}" for place in places]
 
 
 def by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[int, bytes]]]:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
-from tidecast.models.experts import EXPERTS, NAIVE, OWN, SEASONAL_CHANGE
+from tidecast.models.experts import EXPERTS, NAIVE, OWN, SEASONAL_CHANGE, SEASONAL_NAIVES
 from tidecast.models.gross_errors import Moves
 from tidecast.models.known.inputs import KnownInputs, with_known
 from tidecast.models.model import Model
 from tidecast.models.own_model import OwnModel
 from tidecast.models.time_grid import Grid
-from tidecast.online.offline import blend_forecasts, expert_forecasts, online_forecasts
+from tidecast.online.offline import blend_forecasts, expert_forecasts, learn_history
 from tidecast.online.own_experts import OwnCall
 from tidecast.own_experts.in_process import InProcess
 
@@ -63,8 +63,10 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
         rows, held = time_grid.windows_before(grid, newest[part] + 1, reach)
         next_ts = grid.ts[newest[part]] + round(model.header.step_ms)
         answers[part] = expert_forecasts(model, shared, rows, held, next_ts)
-    online, _ = online_forecasts(grid, model.header.seasons, reach)
-    answers[:, SEASONAL_CHANGE:] = online[first - 1 : -1, SEASONAL_CHANGE:]
+    online = learn_history(grid, model.header.seasons, model.header.step_ms, reach).forecasts[first - 1 : -1]
+    answers[:, SEASONAL_CHANGE:] = online[:, SEASONAL_CHANGE:]
+    naives = answers[:, SEASONAL_NAIVES]
+    naives[:] = np.where(np.isfinite(naives), naives, online[:, SEASONAL_NAIVES])  # of seasons that have a profile
     if model.own:
         answers[:, OWN] = _own_answers(model.own, grid, newest)
     return answers

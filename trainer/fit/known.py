@@ -7,6 +7,7 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.models.known.inputs import MARK, KnownInputs, KnownSeries, with_known
+from tidecast.models.model import window_seasons
 from tidecast.models.time_grid import Grid
 from trainer.fit.linear import NO_KNOWN, KnownTerms, unseen_errors
 
@@ -69,6 +70,7 @@ def _choices(inputs: KnownInputs, seasons: Sequence[int]) -> Iterator[KnownChoic
     """Yield the sets of inputs, each with several sets of rows."""
     computed = tuple(name for name in inputs.names if name.startswith(MARK))
     pushed = tuple(name for name in inputs.names if not name.startswith(MARK))
+    seasons = window_seasons(seasons)
     shortest = tuple(sorted(seasons)[:1])
     for names in dict.fromkeys((pushed, computed, pushed + computed)):
         for own in dict.fromkeys(((), shortest, tuple(seasons))):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, TERMS, LinearExperts
+from tidecast.models.model import window_seasons
 from tidecast.models.time_grid import Grid
 
 Regression = Callable[[Float, Float], tuple[Float, float]]
@@ -48,6 +49,7 @@ def fit_panel(grid: Grid, seasons: Sequence[int], stop: int, known: KnownTerms =
         stop: rows from here on are not used.
         known: the columns of the inputs that are known ahead.
     """
+    seasons = window_seasons(seasons)
     fitting = _Fitting.begin(grid, seasons, stop, known)
     near = ((fitting.lags < LAGS) | (fitting.columns > 0)) & ~fitting.is_ahead(grid, known)
     own = fitting.columns == 0

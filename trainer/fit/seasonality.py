@@ -17,13 +17,13 @@ from tidecast.arrays import Float
 from tidecast.durations import DAY_MS
 from tidecast.errors import SettingsError
 from tidecast.models.calendar_seasons import SHORTEST, calendar_seasons
-from tidecast.models.model import MAX_SEASON
+from tidecast.models.model import LONGEST_SEASON, MAX_SEASON
 from tidecast.models.spec import CYCLES, Cycle
 
 PERIODS = 2.5  # periods of a season that a history must hold before an expert is fitted to it
 # The days that a history must span before a network may learn a cycle of the calendar.
 LEARNABLE: Mapping[Cycle, float] = MappingProxyType({"day": 5.0, "week": 28.0, "year": 2 * 365.25})
-LONGEST = MAX_SEASON  # largest lag to try
+LONGEST = MAX_SEASON  # largest lag to try: a window holds as many rows
 DIP = 0.88  # of the error at the lags around: a season's error is below this, in the older and in the newer half
 SHORTER_WINS = 1.25  # times the smallest error: the shortest season below this wins, such as a day over a week
 ROUNDING = 1e-9  # of the largest error: tolerance for rounding where a season is perfect
@@ -40,9 +40,9 @@ def check_season(season: Any, called: str = "season") -> None:
         SettingsError: it is out of range.
     """
     is_whole = isinstance(season, Integral) and not isinstance(season, bool)
-    if season is not None and not (is_whole and 1 <= season <= MAX_SEASON):
+    if season is not None and not (is_whole and 1 <= season <= LONGEST_SEASON):
         raise SettingsError(
-            f"{called} is {season!r}: give the rows of a season, 1 (none) to {MAX_SEASON:,}; "
+            f"{called} is {season!r}: give the rows of a season, 1 (none) to {LONGEST_SEASON:,}; "
             "for a longer one bring readings of a longer step"
         )
 
@@ -88,7 +88,7 @@ def seasons(values: Float, segment: NDArray[np.int64], step_ms: float, *, gridde
     detected = season_length(values, segment)
     tried = [detected] if detected else []
     if gridded:
-        tried += calendar_seasons(step_ms, LONGEST)
+        tried += calendar_seasons(step_ms, LONGEST_SEASON)
     return tuple(season for season in dict.fromkeys(tried) if PERIODS * season < len(values))
 
 

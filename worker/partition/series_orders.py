@@ -15,7 +15,7 @@ from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
 from tidecast.wire import Event, id_pair, keys_of, partition_of
-from tidecast.wire.state_format import field_names
+from tidecast.wire.state_format import bin_field_names, field_names
 from worker.partition.entry_purge import EntryPurge
 from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
@@ -238,7 +238,8 @@ class SeriesOrders:
     def _fields_of(self, series: str) -> list[str]:
         """Return all fields that the state of a series may have in Redis."""
         state = self._forecaster.states.get(series)
-        return field_names(series, max(USUAL_ROWS, state.window.capacity if state else 0))
+        names = field_names(series, max(USUAL_ROWS, state.window.capacity if state else 0))
+        return names if state and state.window.bins is None else names + bin_field_names(series)
 
 
 def _renamed(order: Order, models: str) -> Event:

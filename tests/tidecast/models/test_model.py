@@ -19,9 +19,9 @@ from tidecast.errors import ModelError
 from tidecast.models import model as models
 from tidecast.models import model_file
 from tidecast.models.experts import LINEAR
-from tidecast.models.model import Model, NewestRows, network_seasons
+from tidecast.models.model import Model, NewestRows, SeasonProfiles, network_seasons
 from tidecast.models.spec import Spec
-from tidecast.wire.state_format import ONLINE, numbers_in
+from tidecast.wire.state_format import ONLINE, PROFILE, numbers_in
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")
 RICH = Spec(window=5, units=3, normalise=True, seasonal=2, residual=True, hidden=4)
@@ -59,6 +59,14 @@ def header_of(model: Model, **changed: Any) -> dict[str, Any]:
     return header
 
 
+def profiles_of(**numbers: float) -> SeasonProfiles:
+    """Return the profile of a first season with such numbers, and none of a second one."""
+    profiles = np.zeros(2, PROFILE)
+    for name, number in numbers.items():
+        profiles[0][name] = number
+    return SeasonProfiles(profiles.view(np.int64), np.random.default_rng(0).normal(size=(2, 1440)).astype(np.float32))
+
+
 MODEL = make_model("a")
 
 
@@ -68,14 +76,19 @@ def test_a_model_survives_its_file_to_the_last_bit(file: Path, spec: Spec) -> No
     panel = random_panel(1, len(spec.features))
     model = make_model("Zürich/../x", spec, panel=panel, seasons=(24, 7, 168), shared="hourly", gridded=False)
     online = np.random.default_rng(0).integers(0, 2**63, numbers_in(ONLINE))
-    model = replace(model, newest=newest_rows(len(spec.features)), online=online)
+    profiles = profiles_of(period=86_400_000.0, bins=1440)
+    model = replace(model, newest=newest_rows(len(spec.features)), online=online, profiles=profiles)
     file.write_bytes(model_file.encode(model))
     loaded = model_file.load(file)
     assert model.header == loaded.header == model_file.load_header(file)
     assert set(spec.shapes()) == set(loaded.weights)
     assert all(np.array_equal(model.weights[name], loaded.weights[name]) for name in spec.shapes())
     np.testing.assert_array_equal(online, loaded.online)
-    for before, after in ((model.panel, loaded.panel), (model.newest, loaded.newest)):
+    for before, after in (
+        (model.panel, loaded.panel),
+        (model.newest, loaded.newest),
+        (model.profiles, loaded.profiles),
+    ):
         for part in fields(before):
             np.testing.assert_array_equal(getattr(before, part.name), getattr(after, part.name))
 
@@ -87,7 +100,16 @@ def test_a_model_without_a_network_survives_its_file(file: Path) -> None:
     loaded = model_file.load(file)
     assert (model.header, {}) == (loaded.header, dict(loaded.weights))
     assert (0, model.panel.rows) == (loaded.network_rows, loaded.rows)
-    assert (None, None) == (loaded.newest, loaded.online)
+    assert (None, None, None) == (loaded.newest, loaded.online, loaded.profiles)
+
+
+@pytest.mark.parametrize("broken", [{"bins": 1441}, {"open": 1440}, {"closed": -1}, {"period": np.nan}, {"number": -1}])
+def test_profiles_that_no_season_has_are_refused(file: Path, broken: dict[str, float]) -> None:
+    """A worker writes to the places that they name."""
+    profiles = profiles_of(**{"period": 86_400_000.0, "bins": 1440, **broken})
+    file.write_bytes(model_file.encode(replace(make_model("a"), profiles=profiles)))
+    with pytest.raises(ModelError, match="no profiles of seasons"):
+        model_file.load(file)
 
 
 def test_the_target_is_the_first_feature_and_none_occurs_twice() -> None:
@@ -172,7 +194,7 @@ def test_a_file_that_is_not_of_this_program_is_refused(file: Path, content: byte
         {"format": "x"},
         {"span": None},
         {"seasons": [1]},
-        {"seasons": [2000]},
+        {"seasons": [1_000_001]},
         {"seasons": [2, 3, 4, 5, 6]},
         {"change_scale": 0},
     ],

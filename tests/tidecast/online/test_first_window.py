@@ -13,7 +13,7 @@ from tidecast.models.model import Model, NewestRows
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import Grid
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.offline import online_forecasts
+from tidecast.online.offline import learn_history
 from tidecast.wire.state_format import ONLINE
 
 WINDOW = 12
@@ -36,7 +36,7 @@ def online_after(first: int, stop: int) -> Int64:
     """Return the numbers of the experts that have learned from these values."""
     n = stop - first
     grid = Grid(np.arange(n), VALUES[first:stop, None], np.zeros(n, np.int64), np.zeros(n, np.bool_))
-    return online_forecasts(grid, (), WINDOW)[1]
+    return learn_history(grid, (), HOUR_MS, WINDOW).online
 
 
 def window_of(forecaster: Forecaster) -> list[float]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.harness.histories import STEP_MS, accepted, histories
 from tidecast.models import time_grid
 from tidecast.models.gross_errors import NO_LIMITS, Doubt, Moves
-from tidecast.online.kernels.window_loops import DUPLICATE, LATE
+from tidecast.online.kernels.placing.taking import DUPLICATE, LATE
 from tidecast.online.window import Window, take
 from tidecast.wire.state_format import STEPS_REMEMBERED
 
@@ -157,12 +157,16 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
     asked = [pairs[i][1] for i, _, _ in readings]
     taken = take(
         np.array([window.address for window in asked]),
-        np.array([ts for _, ts, _ in readings]),
-        np.ones(len(readings), np.int64),
-        np.array([row for _, _, row in readings]),
+        (
+            np.array([ts for _, ts, _ in readings]),
+            np.ones(len(readings), np.int64),
+            np.array([row for _, _, row in readings]),
+        ),
         np.full(len(readings), 5),
         max_gap,
         tuple(np.full(len(readings), number) for number in (USUAL, *KNOWN)),
+        np.zeros((len(readings), 2), np.int64),
+        lambda _: None,
     )
     columns = (taken.missing, taken.lengths, taken.filled, taken.steps, taken.doubted, taken.moves)
     assert [each[:6] for each in expected] == list(zip(*(column.tolist() for column in columns), strict=True))
@@ -203,5 +207,5 @@ def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features(
     assert ([11.0, 20.0], 1, 1) == (window.rows[-1].tolist(), window.doubted, window.filled_in(30))
     window.push(99 * STEP_MS, [-9999, 99], 3, 2.0)
     assert ([[-9999.0, 99.0]], 0) == (window.rows.tolist(), window.doubted)
-    window.forget_moves()
+    window.forget_target()
     assert 0 == window.largest_move

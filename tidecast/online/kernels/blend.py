@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tidecast.arrays import Bytes, Float
+from tidecast.arrays import Bytes, Float, Float32
 from tidecast.models.experts import (
     EXPERTS,
     FIRST_READINGS,
@@ -25,10 +25,11 @@ _ORDER = (NAIVE, PRETRAINED, *(i for i in range(len(EXPERTS)) if i not in (NAIVE
 _PARENTS = tuple(EXPERTS.index(PRIORS.get(expert, ("naive", 1.0))[0]) for expert in EXPERTS)
 _RATIOS = tuple(PRIORS.get(expert, ("naive", 1.0))[1] for expert in EXPERTS)
 _LARGEST = float(np.finfo(np.float64).max)
+_LARGEST_ERROR = float(np.finfo(np.float32).max)
 
 
 @part_exactly
-def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: float, changed: bool) -> None:
+def learn(errors: Float32, evidence: Bytes, answers: Float, actual: float, most: float, changed: bool) -> None:
     """Add the newest errors to the records in place: means at first, then exponential smoothing.
 
     An expert without a known error begins with this one; an expert without a forecast keeps its errors. An error counts
@@ -43,7 +44,7 @@ def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: f
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
             continue
-        newest = min(newest, most)
+        newest = min(newest, most, _LARGEST_ERROR)
         is_first = not math.isfinite(errors[0, expert])
         if is_first or (telling and evidence[expert] < PROVEN):
             evidence[expert] = 1 if is_first else evidence[expert] + 1
@@ -54,7 +55,7 @@ def learn(errors: Float, evidence: Bytes, answers: Float, actual: float, most: f
 
 
 @part_exactly
-def blend(errors: Float, evidence: Bytes, answers: Float, weights: Float) -> float:
+def blend(errors: Float32, evidence: Bytes, answers: Float, weights: Float) -> float:
     """Write the weights, `(experts,)`, and return the sum of the forecasts by weight.
 
     A weight is `exp(-s * (E / E_min - 1))` over the sum of all, where E is the error with the prior, the worse of an
@@ -83,7 +84,7 @@ def blend(errors: Float, evidence: Bytes, answers: Float, weights: Float) -> flo
 
 
 @part_exactly
-def _write_excesses(errors: Float, evidence: Bytes, answers: Float, excesses: Float) -> None:
+def _write_excesses(errors: Float32, evidence: Bytes, answers: Float, excesses: Float) -> None:
     """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out."""
     records, count = errors.shape
     excesses[:] = np.nan
@@ -104,7 +105,7 @@ def _write_excesses(errors: Float, evidence: Bytes, answers: Float, excesses: Fl
 
 
 @part_exactly
-def _write_compared(errors: Float, evidence: Bytes, answers: Float, compared: Float) -> None:
+def _write_compared(errors: Float32, evidence: Bytes, answers: Float, compared: Float) -> None:
     """Write the errors of one record by which experts are compared, `(experts,)`: with the prior; NaN: left out."""
     compared[:] = np.nan
     for expert in _ORDER:

@@ -1,8 +1,9 @@
 """Three linear experts of one series that learn from every reading, by recursive least squares with forgetting.
 
 They predict the next change from terms: recent changes, the distances from smoothed levels, and for each of two seasons
-the changes and the level one season before. The experts are nested: without a season, with the first, with both. One
-Cholesky factor of the discounted moments serves all three, because the terms of a smaller expert come first.
+the changes and the level one season before, or, if the season is too long for the window, the terms of its profile. The
+experts are nested: without a season, with the first, with both. One Cholesky factor of the discounted moments serves
+all three, because the terms of a smaller expert come first.
 
 Terms and changes are divided by the mean absolute change. A ridge pulls the coefficients to 0, that is to the last
 value; it counts as a few readings, so it fades. Large errors count less (Huber's weights): a gross error has a bounded
@@ -65,6 +66,18 @@ class Coefficients(NamedTuple):
         return cls(np.empty((n, _EXPERTS, ONLINE_TERMS)), np.empty((n, 2)), np.empty(n))
 
 
+class Seasons(NamedTuple):
+    """The seasons of the series of a batch's readings.
+
+    Attributes:
+        rows: `(n, 2)` in rows; 0: the series has no such season.
+        profiles: `(n, 2, 3)` the terms of `placing/profiles.py`; NaN where a season has no known profile.
+    """
+
+    rows: Int64
+    profiles: Float
+
+
 def warm() -> None:
     """Compile the loop of a batch, or load it from the cache."""
     online = np.zeros(1, ONLINE)
@@ -72,7 +85,7 @@ def warm() -> None:
     ones = zeros + 1
     forecasts = np.empty((1, len(EXPERTS)))
     rows = Rows(np.zeros(1), ones, ones, ones)
-    seasons = np.zeros((1, 2), np.int64)
+    seasons = Seasons(np.zeros((1, 2), np.int64), np.full((1, 2, SEASONAL), np.nan))
     records = zeros + online.ctypes.data
     forecast_online(records, rows, np.zeros(1), (zeros, zeros), seasons, zeros, forecasts, Coefficients.empty(0))
 
@@ -83,7 +96,7 @@ def forecast_online(
     rows: Rows,
     moves: Float,
     teaching: tuple[Int64, Int64],
-    seasons: Int64,
+    seasons: Seasons,
     trained: Int64,
     forecasts: Float,
     kept: Coefficients,
@@ -96,7 +109,7 @@ def forecast_online(
         moves: `(n,)` the usual largest move, or a guess of it below 0.
         teaching: `(n,)` each. Not 0 where a reading teaches: it follows no gap and is not doubted. And not 0 where it
             is doubted: the newest row is not the reading, so the next reading teaches nothing either.
-        seasons: `(n, 2)` in rows; 0: the series has no such season.
+        seasons: of each reading's series.
         trained: `(n,)` not 0: the series' model has forecast the seasonal naives.
         forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
         kept: written, unless it is empty.
@@ -111,9 +124,17 @@ def forecast_online(
         end = rows.ends[i]
         width = rows.widths[i]
         values = rows.values[end - rows.held[i] * width : end : width]
-        write_seasonal(values, seasons[i], trained[i], forecasts[i])
+        write_seasonal(values, seasons.rows[i], seasons.profiles[i], trained[i], forecasts[i])
         coefficients[:] = np.nan
-        learn_and_forecast(online, values, learns[i], seasons[i], forecasts[i, _FIRST:], coefficients)
+        learn_and_forecast(
+            online,
+            values,
+            learns[i],
+            seasons.rows[i],
+            seasons.profiles[i],
+            forecasts[i, _FIRST:],
+            coefficients,
+        )
         if had_spike:
             forecasts[i, _FIRST:] = np.nan
             coefficients[:] = np.nan
@@ -150,20 +171,28 @@ def _forget(online: Any) -> None:
 
 
 @part
-def write_seasonal(values: Float, seasons: Int64, trained: int, forecasts: Float) -> None:
-    """Write the forecasts that repeat a season; those of the seasonal naives only without a model."""
+def write_seasonal(values: Float, seasons: Int64, profiles: Float, trained: int, forecasts: Float) -> None:
+    """Write the forecasts that repeat a season, or the profile of one that is too long for the window.
+
+    Those of the seasonal naives that read rows are written only without a model. A profile is repeated at the recent
+    level.
+    """
     held = len(values)
-    if 0 < seasons[0] < held:
+    if not math.isnan(profiles[0, 0]):
+        forecasts[SEASONAL_CHANGE] = values[held - 1] + profiles[0, 0]
+    elif 0 < seasons[0] < held:
         before = values[held - seasons[0]]
         forecasts[SEASONAL_CHANGE] = values[held - 1] + (before - values[held - 1 - seasons[0]])
     for i in range(2):
-        if not trained and 0 < seasons[i] <= held:
+        if not math.isnan(profiles[i, 0]):
+            forecasts[_SEASONAL_NAIVE + i] = values[held - 1] + profiles[i, 0] + profiles[i, 2]
+        elif not trained and 0 < seasons[i] <= held:
             forecasts[_SEASONAL_NAIVE + i] = values[held - seasons[i]]
 
 
 @part
 def learn_and_forecast(
-    online: Any, values: Float, learns: int, seasons: Int64, forecasts: Float, coefficients: Float
+    online: Any, values: Float, learns: int, seasons: Int64, profiles: Float, forecasts: Float, coefficients: Float
 ) -> None:
     """Learn from a reading, and write the three experts' forecasts of the next.
 
@@ -172,6 +201,7 @@ def learn_and_forecast(
         values: `(held,)` the newest values, the reading last.
         learns: 0: only the smoothed levels keep their place.
         seasons: `(2,)` in rows; 0: the series has no such season.
+        profiles: `(2, 3)` the terms of the seasons' profiles, NaN where a season has none.
         forecasts: `(3,)`, written; NaN where an expert cannot forecast.
         coefficients: `(3, ONLINE_TERMS)`, written for the experts that forecast.
     """
@@ -181,7 +211,7 @@ def learn_and_forecast(
         learn_change(online, move, learns)
     online.newest = newest
     terms = np.zeros(ONLINE_TERMS)
-    known = write_terms(online.levels, values, seasons, terms)
+    known = write_terms(online.levels, values, seasons, profiles, terms)
     forecast_changes(online, terms, known, newest, forecasts, coefficients)
 
 
@@ -230,13 +260,14 @@ def _learn_moments(online: Any, change: float) -> None:
 
 
 @part
-def write_terms(levels: Float, rows: Float, seasons: Int64, terms: Float) -> int:
+def write_terms(levels: Float, rows: Float, seasons: Int64, profiles: Float, terms: Float) -> int:
     """Write the terms of the next change in the series' unit; return how many seasons are known.
 
     Args:
         levels: `(2,)` the smoothed levels, less the newest value.
         rows: `(held,)` the newest values.
         seasons: `(2,)` in rows; 0: the series has no such season.
+        profiles: `(2, 3)` the terms of the seasons' profiles, NaN where a season has none.
         terms: `(ONLINE_TERMS,)`, zero so far.
     """
     held = len(rows)
@@ -246,9 +277,16 @@ def write_terms(levels: Float, rows: Float, seasons: Int64, terms: Float) -> int
         terms[RECENT + i] = levels[i]
     known = 0
     for i in range(2):
-        if 0 < seasons[i] < held and known == i:
+        if known < i:
+            break
+        first = WITHOUT_SEASON + SEASONAL * i
+        if not math.isnan(profiles[i, 0]):
             known = i + 1
-            _write_season(rows, seasons[i], terms[WITHOUT_SEASON + SEASONAL * i :])
+            for j in range(SEASONAL):
+                terms[first + j] = profiles[i, j]
+        elif 0 < seasons[i] < held:
+            known = i + 1
+            _write_season(rows, seasons[i], terms[first:])
     return known
 
 

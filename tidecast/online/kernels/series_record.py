@@ -39,6 +39,7 @@ def new_record(levels: int, further: int = 0) -> Float:
     record.watch.fill(0)
     record.watch.value = np.nan
     record.anomaly.fill(0)
+    record.errors[:] = np.nan
     record.evidence[:] = 0
     first = ONLINE_AT // NUMBER
     numbers[first : first + numbers_in(ONLINE)] = 0

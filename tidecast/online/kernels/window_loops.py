@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tidecast.arrays import Float, Int64
+from tidecast.arrays import Float
 from tidecast.models.gross_errors import (
     FADING,
     FAR,
@@ -24,12 +24,10 @@ from tidecast.models.gross_errors import (
 )
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at, record_at
-from tidecast.wire.state_format import BLOCK, STEPS_REMEMBERED, WINDOW_FIELDS
+from tidecast.wire.state_format import BLOCK, SEASONS, STEPS_REMEMBERED, WINDOW_FIELDS
 
 NEVER = -(2**63)  # milliseconds: the time of the newest reading while there is none
 FARTHEST = 2.0**62  # steps: the longest gap that is counted
-WITHOUT_MODEL = -1.0  # in place of the usual largest move of a model's history
-DUPLICATE, LATE = -1, -2  # in place of a number of missing steps: the reading was not accepted
 # The numbers of a window in memory. The first ones are stored.
 WINDOW_IN_MEMORY = np.dtype(
     (
@@ -42,6 +40,8 @@ WINDOW_IN_MEMORY = np.dtype(
             ("room", np.int64),  # rows of the buffer
             ("buffer", np.int64),  # address of the rows, `(room, width)`
             ("filled", np.int64),  # address of the marks of interpolated rows, `(room,)`
+            ("bins", np.int64),  # address of the profiles' bins, `(SEASONS, MOST_BINS)`; 0: there are none
+            ("unsaved_bins", np.int64, (SEASONS,)),  # bits of the blocks of bins that are not yet stored
         ],
     )
 )
@@ -54,29 +54,6 @@ class HistoryLimits(NamedTuple):
     largest_move: float
     lowest: float
     highest: float
-
-
-class Taken(NamedTuple):
-    """The results of adding readings to their windows.
-
-    Attributes:
-        missing: `(n,)` how many missing steps were filled before each, `DUPLICATE` or `LATE`.
-        rows: `(numbers or more,)` the requested rows, row after row.
-        lengths: `(n,)` how many rows the window has then, 0 for a reading that was not accepted.
-        filled: `(n,)` how many requested rows hold no reading: interpolated, or in place of a doubted reading.
-        steps: `(n,)` milliseconds, 0 where it is not known.
-        doubted: `(n,)` how many readings in a row, this one last, are doubted.
-        moves: `(n,)` the usual largest move then; 0: not known; below 0: without a model, a guess from the newest
-            rows, with its sign changed.
-    """
-
-    missing: Int64
-    rows: Float
-    lengths: Int64
-    filled: Int64
-    steps: Float
-    doubted: Int64
-    moves: Float
 
 
 @compiled_exactly
@@ -265,7 +242,7 @@ def _usual_move(window: int) -> float:
 
 
 @part_exactly
-def _early_move(window: int) -> float:
+def early_move(window: int) -> float:
     """Return the third largest of the newest changes, which one spike cannot raise; above 0 even if it is 0."""
     w = window_at(window)
     largest = np.zeros(int(STRAY) + 1)
@@ -308,65 +285,6 @@ def _interpolate(window: int, before: Float, after: Float, missing: int) -> None
         for j in range(len(before)):
             between[j] = before[j] + (after[j] - before[j]) * (i / (missing + 1))
         _append(window, between, 1)
-
-
-@compiled_exactly
-def take(
-    windows: Int64,
-    readings: tuple[Int64, Int64, Float],
-    reads: Int64,
-    max_gap: int,
-    known: tuple[Float, Float, Float],
-    taken: Taken,
-) -> None:
-    """Append many readings, each to its window, and write the results.
-
-    Args:
-        windows: `(n,)` addresses; a window may occur many times.
-        readings: `(n,)` epoch milliseconds, `(n,)` 0 where that is the time of arrival, `(n, width or more)` values.
-        reads: `(n,)` how many of the newest rows to return at most.
-        max_gap: see `Window.push`.
-        known: `(n,)` each, the fields of `HistoryLimits`.
-        taken: the results; `lengths`, `filled`, `steps`, `doubted` and `moves` are zero so far.
-    """
-    ts, has_ts, values = readings
-    largest_move, lowest, highest = known
-    used = 0
-    for i in range(len(windows)):
-        w = window_at(windows[i])
-        if has_ts[i] == 0 and ts[i] <= w.last_ts:
-            ts[i] = w.last_ts + 1
-        if ts[i] <= w.last_ts:
-            taken.missing[i] = DUPLICATE if ts[i] == w.last_ts else LATE
-            continue
-        limits = HistoryLimits(largest_move[i], lowest[i], highest[i])
-        missing = push(windows[i], ts[i], values[i], max_gap, limits)
-        taken.missing[i] = missing
-        count = min(w.length, reads[i])
-        taken.filled[i] = _copy_newest(windows[i], count, taken.rows, used)
-        used += count * w.width
-        taken.lengths[i] = w.length
-        taken.steps[i] = grid_step(windows[i])
-        # Without the rows that were filled just before the reading.
-        taken.doubted[i] = max(0, count_doubted(windows[i]) - missing)
-        taken.moves[i] = max(largest_move[i], w.largest_move)
-        if w.largest_move == 0.0 and largest_move[i] == WITHOUT_MODEL:
-            taken.moves[i] = -_early_move(windows[i])
-
-
-@part_exactly
-def _copy_newest(window: int, count: int, rows: Float, at: int) -> int:
-    """Copy the newest rows to `rows[at:]`; return how many of them hold no reading."""
-    w = window_at(window)
-    width = w.width
-    buffer = carray(floats_at(w.buffer), (w.room * width,))
-    marks = carray(bytes_at(w.filled), (w.room,))
-    for j in range(count * width):
-        rows[at + j] = buffer[(w.end - count) * width + j]
-    filled = 0
-    for row in range(w.end - count, w.end):
-        filled += marks[row]
-    return filled
 
 
 @compiled_exactly

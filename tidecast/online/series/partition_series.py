@@ -154,6 +154,8 @@ class PartitionSeries:
         slot = self._engine.slot(series)
         if slot and slot.newest and len(older := slot.newest.before(ts)):
             self.states[series].window.put_before(older, 0)
+        if slot and slot.profiles and ts <= slot.trained_until:  # the profiles have learned these readings already
+            self.states[series].window.profiles.next_row += 1 + round((slot.trained_until - ts) / slot.step_ms)
 
     def features_of(self, series: str) -> tuple[str, ...]:
         """Return the features that are read from a series' entries, the target first."""
@@ -188,6 +190,8 @@ class PartitionSeries:
                 _complete(state.window, slot.newest, rows_read)
             if slot.online is not None and slot.version != state.last_version:
                 state.take_online(slot.online, slot.trained_until)
+            if slot.profiles and slot.version != state.last_version:
+                state.window.take_profiles(slot.profiles, slot.trained_until)
         else:
             target = self._settings.target
             features = state.features if state.features[0] == target else (target,)

@@ -8,9 +8,9 @@ from tidecast.arrays import Float, Int64
 from tidecast.models.calendar_seasons import two_seasons
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.online.engine import Engine
+from tidecast.online.kernels.placing.taking import CALENDAR, WITHOUT_MODEL
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.series_record import ONLINE_AT
-from tidecast.online.kernels.window_loops import WITHOUT_MODEL
 from tidecast.online.requests import NONE
 from tidecast.online.series.state import SeriesState
 from tidecast.online.slab import ModelSlot
@@ -37,8 +37,7 @@ class SeriesColumns:
         slab: the number of its model's slab, or NONE.
         model: the model's row in the slab.
         cohort: the number of its model's cohort, or NONE.
-        season: the first season of its model, in rows; 0: it has none.
-        long_season: the second one.
+        seasons: `(series or more, 2)` the seasons of its model, in rows, 0: none; or `CALENDAR` without a model.
         version: the version of its model; 0: it has none.
         first_errors: the address of the model's first errors; the model's slot keeps them alive.
         half_width: the model's.
@@ -62,8 +61,7 @@ class SeriesColumns:
     slab: Int64 = field(default_factory=_integers)
     model: Int64 = field(default_factory=_integers)
     cohort: Int64 = field(default_factory=_integers)
-    season: Int64 = field(default_factory=_integers)
-    long_season: Int64 = field(default_factory=_integers)
+    seasons: Int64 = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     version: Int64 = field(default_factory=_integers)
     first_errors: Int64 = field(default_factory=_integers)
     half_width: Float = field(default_factory=_floats)
@@ -90,7 +88,7 @@ class SeriesColumns:
         self.slab[number] = slot.slab.number if slot else NONE
         self.model[number] = slot.row if slot else 0
         self.cohort[number] = engine.cohort_number(slot.shared) if slot else NONE
-        self.season[number], self.long_season[number] = two_seasons(slot.seasons if slot else ())
+        self.seasons[number] = two_seasons(slot.seasons) if slot else CALENDAR
         self.version[number] = slot.version if slot else 0
         self.first_errors[number] = address_of(slot.errors) if slot else 0
         self.half_width[number] = slot.half_width if slot else 0.0

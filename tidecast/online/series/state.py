@@ -5,22 +5,27 @@ from typing import Any, Self
 
 import numpy as np
 
-from tidecast.arrays import Float, Int64
+from tidecast.arrays import Float, Float32, Int64
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record, trackers_of
 from tidecast.online.shadow_test import Probation
 from tidecast.online.window import STORED, Window, bits_of, mark
 from tidecast.wire.state_format import (
+    BIN_BLOCK,
+    BIN_BLOCKS,
     BLOCK,
     NUMBER,
     RECORD,
+    SEASONS,
     SEPARATOR,
     TRACKER,
     WINDOW,
     StateHead,
+    bin_place,
     block_field,
     by_series,
+    encode_bins,
     encode_block,
     numbers_in,
 )
@@ -98,9 +103,9 @@ class SeriesState:
         return answers
 
     @property
-    def errors(self) -> Float:
+    def errors(self) -> Float32:
         """Return the experts' discounted errors, `(records, experts)`, NaN while unknown; a view."""
-        errors: Float = self.fields.errors
+        errors: Float32 = self.fields.errors
         return errors
 
     @property
@@ -127,7 +132,7 @@ class SeriesState:
         self.window.gridded = gridded
         if features[0] != self.features[0]:
             self.window.clear()
-            self.window.forget_moves()
+            self.window.forget_target()
             self.use_record(new_record(self.levels, self.further))
         self._call(features)
 
@@ -157,11 +162,25 @@ class SeriesState:
         for number in range(first // BLOCK, -(-window.appended // BLOCK)):
             fields[block_field(series, number, window.capacity)] = self._block(number)
         window.unsaved = 0
+        return fields | self._changed_bins(series)
+
+    def _changed_bins(self, series: str) -> dict[str, bytes]:
+        """Return the blocks of bins to write now, by the names of their fields."""
+        window = self.window
+        fields: dict[str, bytes] = {}
+        for season, bits in enumerate(window.unsaved_bins.tolist()):
+            profile = window.profiles[season]
+            for block in range(BIN_BLOCKS):
+                if bits >> block & 1 and window.bins is not None:
+                    stop = min(BIN_BLOCK * (block + 1), int(profile.bins))
+                    part = window.bins[season, BIN_BLOCK * block : stop]
+                    fields[f"{series}{SEPARATOR}{bin_place(season, block)}"] = encode_bins(int(profile.number), part)
+        window.unsaved_bins[:] = 0
         return fields
 
     def all_fields(self, series: str) -> dict[str, bytes]:
         """Return all fields of the stored state under a name."""
-        self.window.unsaved = self.window.length
+        self.window.save_again()
         return self.changes(series)
 
     def head(self) -> bytes:
@@ -204,6 +223,8 @@ class SeriesState:
         if len(stored.shadow_test):
             state.probation = Probation.decode(stored.shadow_test, stored.shadow_record)
         state._take_rows(stored, blocks or {})
+        if window.profiles.period.any():
+            window.hold_bins(np.stack([stored.bins(season, blocks or {}) for season in range(SEASONS)]))
         return state
 
     def _take_rows(self, stored: StateHead, blocks: Mapping[int, bytes]) -> None:

@@ -10,28 +10,35 @@ import numpy as np
 
 from tidecast.arrays import Bytes, Int64, byte_array
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
+from tidecast.online.kernels.placing.profiles import PROFILE_SIZE, PROFILES_AT, profile_at
 from tidecast.online.kernels.pointers import bytes_at, carray, words_at
 from tidecast.online.kernels.window_loops import window_at
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.state_changes import StateChanges
+from tidecast.wire.packing import WORD, bytes_of_bits
 from tidecast.wire.state_format import (
+    BIN_BLOCK,
+    BIN_BLOCKS,
+    BIN_HEADER,
     BLOCK,
     BLOCK_HEADER,
     HEADER,
+    MOST_BINS,
     NUMBER,
+    SEASONS,
     SEPARATOR,
     STATE_FORMAT,
     WINDOW,
-    WORD,
-    bytes_of_bits,
     record_numbers,
 )
 
 _HEAD, _BLOCK_HEAD = HEADER.size, BLOCK_HEADER.size  # bytes before the numbers of a head and of a block
+_BIN_HEAD = BIN_HEADER.size
 _WINDOW = WINDOW.itemsize // WORD  # words
 _LINES = 60  # bytes at most that an argument's name and value take beside their own
 _DIGITS = byte_array(b"0123456789")
-_SIGNS = byte_array(b"$\r\n" + SEPARATOR.encode())
+_SIGNS = byte_array(b"$\r\n" + SEPARATOR.encode() + b"-")
+_OF_HEAD = 2**62  # in place of the number of a field: that of the head
 
 
 class _States(NamedTuple):
@@ -115,6 +122,7 @@ def _most_bytes(states: _States) -> int:
         fields = 1 + max(0, stop - first)
         size += _HEAD + states.bits + WORD * (_WINDOW + states.record_size) + states.features[i, 1]
         size += fields * (_LINES + states.places[i, 1] + _BLOCK_HEAD + NUMBER * BLOCK * w.width)
+        size += _unsaved_bins(states.windows[i]) * (_LINES + states.places[i, 1] + _BIN_HEAD + WORD * BIN_BLOCK)
     return int(size)
 
 
@@ -125,7 +133,7 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
     fields = 0
     for i in range(len(states.windows)):
         w = window_at(states.windows[i])
-        at = _put_name(states, i, -1, characters, into, at)
+        at = _put_name(states, i, _OF_HEAD, characters, into, at)
         words = _words_of(states.windows[i], _WINDOW) + _words_of(states.records[i], states.record_size)
         at = _put_length(_HEAD + states.bits + WORD * words + states.features[i, 1], characters, into, at)
         at = _put(into, at, STATE_FORMAT, 1)
@@ -133,10 +141,9 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
         at = _put(into, at, states.shape[1], 1)
         at = _put(into, at, 0, 1)
         at = _put(into, at, states.features[i, 1], 4)
-        bits = into[at : at + states.bits]
-        bits[:] = 0
-        at = _pack(states.windows[i], _WINDOW, bits, 0, into, at + states.bits)
-        at = _pack(states.records[i], states.record_size, bits, _WINDOW, into, at)
+        bits_at = at
+        at = _pack(states.windows[i], _WINDOW, 0, bits_at, into, at + states.bits)
+        at = _pack(states.records[i], states.record_size, _WINDOW, bits_at, into, at)
         at = _copy(into, at, states.features[i, 0], states.features[i, 1])
         at = _put_line_end(characters, into, at)
         ring = -(-w.capacity // BLOCK) + 1
@@ -146,23 +153,25 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
             at = _put_name(states, i, number % ring, characters, into, at)
             at = _put_length(_BLOCK_HEAD + NUMBER * (end - begin) * w.width, characters, into, at)
             at = _put_line_end(characters, into, _encode_block(states.windows[i], number, into, at))
-        fields += 1 + max(0, stop - first)
+        fields += 1 + max(0, stop - first) + _unsaved_bins(states.windows[i])
+        at = _put_bins(states, i, characters, into, at)
         w.unsaved = 0
     return fields, at
 
 
 @part_exactly
 def _put_name(states: _States, i: int, place: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
-    """Write the name of a field: that of the series, and the place of a block in the ring, or -1 for the head."""
+    """Write the name of a field: that of the series and, but for the head's, its number, which may be below 0."""
     begin, length = states.places[i]
-    suffix = 0 if place < 0 else 1 + _digits_of(place)
+    suffix = 0 if place == _OF_HEAD else 1 + _digits_of(abs(place)) + (place < 0)
     at = _put_length(length + suffix, characters, into, at)
     for k in range(length):
         into[at + k] = states.names[begin + k]
     at += length
-    if place >= 0:
+    if place != _OF_HEAD:
         into[at] = characters[1][3]
-        at = _put_decimal(place, characters[0], into, at + 1)
+        into[at + 1] = characters[1][4]
+        at = _put_decimal(abs(place), characters[0], into, at + 1 + (place < 0))
     return _put_line_end(characters, into, at)
 
 
@@ -209,6 +218,35 @@ def _unsaved_blocks(window: int) -> tuple[int, int]:
 
 
 @part_exactly
+def _unsaved_bins(window: int) -> int:
+    """Return how many blocks of bins must be written."""
+    blocks = 0
+    for bits in window_at(window).unsaved_bins:
+        for block in range(BIN_BLOCKS if bits else 0):
+            blocks += (bits >> block) & 1
+    return blocks
+
+
+@part_exactly
+def _put_bins(states: _States, i: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
+    """Write the blocks of bins that have changed; return the place after them."""
+    w = window_at(states.windows[i])
+    for season in range(SEASONS):
+        bits = w.unsaved_bins[season]
+        profile = profile_at(states.windows[i] + PROFILES_AT + season * PROFILE_SIZE)
+        for block in range(BIN_BLOCKS if bits else 0):
+            if (bits >> block) & 1:
+                first = BIN_BLOCK * block
+                size = WORD * (min(first + BIN_BLOCK, profile.bins) - first)
+                at = _put_name(states, i, -1 - season * BIN_BLOCKS - block, characters, into, at)
+                at = _put(into, _put_length(_BIN_HEAD + size, characters, into, at), profile.number, _BIN_HEAD)
+                at = _copy(into, at, w.bins + WORD * (season * MOST_BINS + first), size)
+                at = _put_line_end(characters, into, at)
+        w.unsaved_bins[season] = 0
+    return at
+
+
+@part_exactly
 def _rows_of_block(window: int, number: int) -> tuple[int, int]:
     """Return the first row of a block in the buffer, and the one after its last."""
     w = window_at(window)
@@ -245,18 +283,30 @@ def _words_of(address: int, count: int) -> int:
 
 
 @part_exactly
-def _pack(address: int, count: int, bits: Bytes, first: int, into: Bytes, at: int) -> int:
-    """Write the words at an address that are not 0, and their bits from the bit `first` on; return the place after."""
+def _pack(address: int, count: int, first: int, bits_at: int, into: Bytes, at: int) -> int:
+    """Write the words at an address that are not 0, and the bits of all; return the place after the words.
+
+    Args:
+        address: of the words.
+        count: of the words.
+        first: the number of the first word in the head.
+        bits_at: the place of the head's bits.
+        into: receives the bytes.
+        at: the place of the words.
+    """
     source = carray(words_at(address), (count,))
+    begin = into.ctypes.data
+    bits = int(into[bits_at + first // 8]) if first % 8 else 0
     for i in range(count):
         word = source[i]
-        into[at] = word & 255  # without a branch: a word that is 0 is overwritten by the next one
-        into[at + 1] = (word >> 8) & 255
-        into[at + 2] = (word >> 16) & 255
-        into[at + 3] = (word >> 24) & 255
+        carray(words_at(begin + at), (1,))[0] = word  # one that is 0 is overwritten by the next one
         known = word != 0
-        bits[(first + i) >> 3] |= known << ((first + i) & 7)
         at += WORD * known
+        place = first + i
+        bits |= known << (place & 7)
+        if place & 7 == 7 or i == count - 1:
+            into[bits_at + (place >> 3)] = bits
+            bits = 0
     return at
 
 

@@ -1,15 +1,11 @@
 """Put the readings of a batch into the windows of their series, and request the next forecasts."""
 
-import math
-
 import numpy as np
 
-from tidecast.arrays import Float, Int64
-from tidecast.models.calendar_seasons import calendar_seasons, two_seasons
 from tidecast.online.batch import Batch, BatchResult, ParsedReadings
 from tidecast.online.engine import Engine
+from tidecast.online.kernels.placing.taking import DUPLICATE, LATE
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.window_loops import DUPLICATE, LATE
 from tidecast.online.requests import NONE, Requests
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.window import take
@@ -32,7 +28,15 @@ def place(
     reads = columns.rows_read[numbers]
     y = readings.values[:, 0].copy()  # `take` writes the last value in place of a doubted one
     limits = columns.largest_move[numbers], columns.lowest[numbers], columns.highest[numbers]
-    taken = take(columns.window[numbers], readings.ts, readings.has_ts, readings.values, reads, max_gap, limits)
+    taken = take(
+        columns.window[numbers],
+        (readings.ts, readings.has_ts, readings.values),
+        reads,
+        max_gap,
+        limits,
+        columns.seasons[numbers],
+        lambda i: series.entry(readings.series[i]).state.window.hold_bins(),
+    )
     for disposition, code in (("duplicate", DUPLICATE), ("late", LATE)):
         if count := int((taken.missing == code).sum()):
             result.counts[disposition] += count
@@ -62,17 +66,8 @@ def place(
         filled=taken.filled[accepted],
         doubted=taken.doubted[accepted],
         moves=taken.moves[accepted],
-        seasons=_seasons(series, numbers, steps),
+        seasons=taken.seasons[accepted],
+        profiles=taken.profiles[accepted],
         arrived=readings.arrived[accepted],
         requests=Requests(slabs, columns.model[numbers], cohorts, rows, next_ts),
     )
-
-
-def _seasons(series: PartitionSeries, numbers: Int64, steps: Float) -> Int64:
-    """Return the seasons of each series, `(n, 2)`: those of its model, else the calendar's for its step."""
-    columns = series.columns
-    seasons = np.stack([columns.season[numbers], columns.long_season[numbers]], axis=1)
-    without_model = (columns.slab[numbers] == NONE) & (steps > 0)
-    for step in np.unique(steps[without_model]).tolist():
-        seasons[without_model & (steps == step)] = two_seasons(calendar_seasons(step, math.inf))
-    return seasons

@@ -6,7 +6,7 @@ from tidecast.arrays import Float
 from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.online_linear import Coefficients, forecast_online
+from tidecast.online.kernels.online_linear import Coefficients, Seasons, forecast_online
 from tidecast.online.requests import NONE
 from tidecast.online.series.partition_series import PartitionSeries
 
@@ -31,6 +31,7 @@ def forecast_untrained(
     addresses = columns.online[batch.series]
     rows = batch.requests.rows
     teaching = learns.astype(np.int64), batch.doubted
-    forecast_online(addresses, rows, moves, teaching, batch.seasons, trained.astype(np.int64), forecasts, kept)
+    seasons = Seasons(batch.seasons, batch.profiles)
+    forecast_online(addresses, rows, moves, teaching, seasons, trained.astype(np.int64), forecasts, kept)
     chosen = np.flatnonzero(~trained)
     forecasts[chosen, PRETRAINED] = engine.predict_pretrained(rows.chosen(chosen), batch.seasons[chosen])

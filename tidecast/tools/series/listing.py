@@ -17,7 +17,7 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, keys_of, partition_of
-from tidecast.wire.state_format import StateHead, field_names
+from tidecast.wire.state_format import StateHead, bin_field_names, field_names
 
 HEADS_AT_ONCE = 500
 
@@ -86,7 +86,8 @@ def describe_series(settings: Settings, series: str) -> dict[str, Any]:
             raise StoreError(f"no series {series!r}: {remedy}")
         row = _row(series, head, store, settings)
         names_of_fields = field_names(series, int(StateHead.decode(head).window.capacity)) if head else []
-        stored = cast("list[bytes | None]", redis.hmget(keys.state, names_of_fields)) if head else []
+        names_of_fields += bin_field_names(series)
+        stored = cast("list[bytes | None]", redis.hmget(keys.state, names_of_fields))
         return row.as_dict() | {
             "versions": versions,
             "former_names": store.former_names(series),

@@ -40,12 +40,13 @@ def learned(
     held = np.minimum(np.arange(1, n + 1), HELD)
     rows = Rows(y, np.arange(1, n + 1), held, nothing + 1)
     at = nothing + address_of(online)
+    known = kernel.Seasons(np.tile(seasons, (n, 1)), np.full((n, 2, kernel.SEASONAL), np.nan))
     kernel.forecast_online(
         at,
         rows,
         np.full(n, np.inf),
         (learns, nothing),
-        np.tile(seasons, (n, 1)),
+        known,
         nothing,
         forecasts,
         kept or kernel.Coefficients.empty(0),

@@ -30,7 +30,7 @@ evidence_ = arrays(np.int64, COUNT, elements=st.sampled_from([0, 1, 30, PROVEN -
 @st.composite
 def records(draw: st.DrawFn) -> Float:
     """Errors as they come about: known in all records or in none."""
-    record = draw(arrays(np.float64, (len(HALF_LIVES), COUNT), elements=error))
+    record = draw(arrays(np.float64, (len(HALF_LIVES), COUNT), elements=error)).astype(np.float32).astype(np.float64)
     record[:, np.isnan(record).any(axis=0)] = np.nan
     return record
 

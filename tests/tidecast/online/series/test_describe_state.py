@@ -35,14 +35,14 @@ def test_errors_and_drift_are_told_by_name() -> None:
     state = a_state()
     state.fields.last_version = 3
     state.errors[:, NAIVE] = 2.0, 1.0
-    state.errors[:, LSTM] = 0.5, 0.7
+    state.errors[:, LSTM] = 0.5, 0.75
     drift = state.fields.drift
     drift.seen = 10
     drift.quiet = 100
     drift.stayed = JUMP_STAYS / 2
     drift.lost_weight = LOSS_MOST / 4
     facts = describe_state(state.head())
-    assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.7} == facts["errors"]
+    assert {EXPERTS[NAIVE]: 2.0, EXPERTS[LSTM]: 0.75} == facts["errors"]
     assert (3, 90, 0.5, 0.25) == (
         facts["version"],
         facts["no_alarm_for"],

@@ -17,7 +17,8 @@ from tidecast.wire.state_format import DRIFT, GUARD, STATE_FORMAT, further_numbe
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
-answer = st.floats(-1e39, 1e39) | st.just(float("nan"))  # of an expert, or its error; NaN: it has none
+answer = st.floats(-1e39, 1e39) | st.just(float("nan"))  # of an expert; NaN: it has none
+error = st.floats(0, float(np.float32(1e38)), width=32) | st.just(float("nan"))
 trackers = st.builds(Tracker, st.integers(0, 2**31 - 1), number, number, st.none() | number)
 versions = st.integers(0, 2**31)
 names = st.lists(
@@ -45,7 +46,7 @@ def states(draw: st.DrawFn) -> SeriesState:
     state.fields.last_version = draw(versions)
     state.fields.pending_forecast = draw(number)
     state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
-    state.errors[:] = draw(arrays(np.float64, (len(HALF_LIVES), len(EXPERTS)), elements=answer))
+    state.errors[:] = draw(arrays(np.float32, (len(HALF_LIVES), len(EXPERTS)), elements=error))
     for name, kind in (("guard", GUARD), ("drift", DRIFT)):
         state.fields[name] = tuple(draw(arrays(np.float64, numbers_in(kind), elements=number)))
     for tracker in state.trackers:

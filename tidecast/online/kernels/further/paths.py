@@ -8,6 +8,7 @@ from tidecast.online.kernels.decorators import compiled, compiled_exactly, part
 from tidecast.online.kernels.online_linear import (
     FARTHEST_LEVEL,
     FAST,
+    SEASONAL,
     SLOW,
     Coefficients,
     finite,
@@ -67,16 +68,17 @@ def forecast_further(learned: Coefficients, rows: Rows, seasons: Int64, trained:
         forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
     """
     terms = np.empty(ONLINE_TERMS)
+    unknown = np.full((2, SEASONAL), np.nan)  # the profiles of long seasons, which further steps do not use
     for i in range(len(trained)):
         end = rows.ends[i]
         width = rows.widths[i]
         values = rows.values[end - rows.held[i] * width : end : width]
-        write_seasonal(values, seasons[i], trained[i], forecasts[i])
+        write_seasonal(values, seasons[i], unknown, trained[i], forecasts[i])
         newest = values[len(values) - 1]
         scale = learned.scales[i]
         _follow(learned.levels[i], newest - values[len(values) - 2], scale)
         terms[:] = 0.0
-        write_terms(learned.levels[i], values, seasons[i], terms)
+        write_terms(learned.levels[i], values, seasons[i], unknown, terms)
         for expert in range(_EXPERTS):
             move = 0.0
             for k in range(ONLINE_TERMS):
