@@ -14,7 +14,7 @@ writes those that have changed. Each holds the number of its profile, so that a 
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Self
@@ -393,20 +393,6 @@ def bin_field_names(series: str) -> list[str]:
     """Return the fields that the profiles of a series may have."""
     places = (bin_place(season, block) for season in range(SEASONS) for block in range(BIN_BLOCKS))
     return [f"{series}{SEPARATOR}{place}" for place in places]
-
-
-def by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[int, bytes]]]:
-    """Yield each series of a partition's hash with its head and its blocks; blocks without a head are left out."""
-    blocks: dict[str, dict[int, bytes]] = {}
-    heads: dict[str, bytes] = {}
-    for name, raw in fields.items():
-        series, _, place = name.partition(SEPARATOR)
-        if place:
-            blocks.setdefault(series, {})[int(place)] = raw
-        else:
-            heads[series] = raw
-    for series, head in heads.items():
-        yield series, head, blocks.get(series, {})
 
 
 def _cut_short(raw: bytes, exc: Exception) -> StateError:

@@ -1,6 +1,6 @@
 """The state of a series in memory; `wire/state_format.py` defines the bytes in which every commit stores it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +24,6 @@ from tidecast.wire.state_format import (
     StateHead,
     bin_place,
     block_field,
-    by_series,
     encode_bins,
     encode_block,
     numbers_in,
@@ -247,10 +246,24 @@ def _resized(record: Float, levels: int, further: int = 0) -> Float:
     return resized
 
 
+def _by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[int, bytes]]]:
+    """Yield each series of a partition's hash with its head and its blocks; blocks without a head are left out."""
+    blocks: dict[str, dict[int, bytes]] = {}
+    heads: dict[str, bytes] = {}
+    for name, raw in fields.items():
+        series, _, place = name.partition(SEPARATOR)
+        if place:
+            blocks.setdefault(series, {})[int(place)] = raw
+        else:
+            heads[series] = raw
+    for series, head in heads.items():
+        yield series, head, blocks.get(series, {})
+
+
 def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
     """Read the states of a partition's series from the fields of its hash.
 
     Raises:
         StateError: a state was written by another version of the worker, or is cut short.
     """
-    return {series: SeriesState.decode(head, blocks) for series, head, blocks in by_series(fields)}
+    return {series: SeriesState.decode(head, blocks) for series, head, blocks in _by_series(fields)}
