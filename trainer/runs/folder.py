@@ -13,6 +13,9 @@ Tasks only add files and never change one. So a task may run twice, and its seco
 
 import hashlib
 import json
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from tidecast.durable import is_written, named_first, replace, write_new
 from trainer.runs.results import SeriesResult
 
 RUNS = "runs"
+ABANDONED_S = 7 * 86_400.0  # a run that nobody has continued for so long is removed
 
 
 class RunFolder:
@@ -87,3 +91,17 @@ class RunFolder:
 
     def _result(self, shard: str) -> Path:
         return self._results / f"{shard}.json"
+
+
+def remove_abandoned(root: Path) -> None:
+    """Remove runs in which nothing has changed for a week, and what an interrupted removal has left.
+
+    Args:
+        root: the directory of the store.
+    """
+    now = time.time()
+    for run in (root / RUNS).glob("*/"):
+        with suppress(FileNotFoundError):  # another process removes it
+            newest = max(path.stat().st_mtime for path in (run, *run.glob("*"), *run.glob("*/*")))
+            if run.name.startswith("removed-") or now - newest > ABANDONED_S:
+                shutil.rmtree(run)

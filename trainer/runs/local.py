@@ -15,7 +15,7 @@ from trainer.fit.own_networks import Fit
 from trainer.runs.driver import OnVerdicts
 from trainer.runs.driver_folder import DriverFolder
 from trainer.runs.engine import LocalEngine
-from trainer.runs.folder import RunFolder
+from trainer.runs.folder import RunFolder, remove_abandoned
 from trainer.runs.job import Job
 from trainer.runs.plan import plan_of
 from trainer.runs.results import SeriesResult
@@ -58,6 +58,7 @@ class LocalRun:
 
     def __enter__(self) -> Self:
         with self._store.writing():
+            remove_abandoned(self._store.root)
             self._folder.create()
             self.driver_folder = DriverFolder(self._folder)
         return self

@@ -21,14 +21,12 @@ from trainer.fingerprint import run_digest
 from trainer.runs.dask_engine import DaskEngine
 from trainer.runs.driver import OnVerdicts
 from trainer.runs.driver_folder import DriverFolder
-from trainer.runs.folder import RUNS, RunFolder
+from trainer.runs.folder import RUNS, RunFolder, remove_abandoned
 from trainer.runs.job import Job
 from trainer.runs.parts import encoded_part
 from trainer.runs.plan import Plan, plan_of
 from trainer.runs.results import SeriesResult
 from trainer.verdict import Verdict
-
-ABANDONED_S = 7 * 86_400.0  # a run that nobody has continued for so long is removed
 
 
 class RemoteRun:
@@ -61,7 +59,7 @@ class RemoteRun:
         run_id = _run_id(histories, job, force=force, train_cohorts=train_cohorts)
         self._home = store.root / RUNS / run_id
         with store.writing():
-            _remove_abandoned(store)
+            remove_abandoned(store.root)
             if not (tokens := self._tokens()):
                 self._begin(histories, job, force=force, train_cohorts=train_cohorts)
                 tokens = self._tokens()
@@ -163,13 +161,3 @@ def _run_id(histories: Sequence[History], job: Job, *, force: bool, train_cohort
         mine = run_digest(history, job.spec, job.settings, job.season)
         digest.update(json.dumps([history.series, history.features, mine]).encode())
     return digest.hexdigest()[:16]
-
-
-def _remove_abandoned(store: ModelStore) -> None:
-    """Remove runs that nobody has continued for a week, and what a removal has left."""
-    now = time.time()
-    for folder in (store.root / RUNS).glob("*/"):
-        with suppress(FileNotFoundError):  # another process removes it
-            newest = max((file.stat().st_mtime for file in folder.glob("**/*")), default=now)
-            if folder.name.startswith("removed-") or now - newest > ABANDONED_S:
-                shutil.rmtree(folder)

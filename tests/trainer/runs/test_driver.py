@@ -1,5 +1,6 @@
 """The driver of a run: retries, halves, and the fence against former drivers."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from tidecast.models.store import ModelStore
 from trainer.runs.dask_engine import DaskEngine
 from trainer.runs.driver import Driver
 from trainer.runs.driver_folder import DriverFolder, RunTakenOver
-from trainer.runs.folder import RunFolder
+from trainer.runs.folder import RunFolder, remove_abandoned
 from trainer.runs.results import SeriesResult
 from trainer.runs.shard import Shard
 from trainer.verdict import Verdict
@@ -156,6 +157,17 @@ def test_a_series_that_was_deleted_during_the_run_gets_no_version(run: RunFolder
     driver_of(DriverFolder(run), store, engine, verdicts).run([Shard("0", "", 0, 2)])
     assert [("a", "refused"), ("b", "trained")] == [(verdict.series, verdict.status) for verdict in verdicts]
     assert ["b"] == store.series()
+
+
+def test_runs_that_nobody_has_continued_for_a_week_are_removed(run: RunFolder, store: ModelStore) -> None:
+    """And what an interrupted removal has left; a run in which something happens stays."""
+    old = RunFolder(store.root, "old/token")
+    for folder in (old, RunFolder(store.root, "removed-token")):
+        folder.create()
+    for path in (old.path.parent, *old.path.parent.rglob("*")):
+        os.utime(path, (0, 0))
+    remove_abandoned(store.root)
+    assert [run.path] == list(run.path.parent.iterdir())
 
 
 def test_without_dask_the_remedy_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
