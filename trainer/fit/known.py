@@ -14,7 +14,8 @@ from trainer.fit.linear import NO_KNOWN, KnownTerms, unseen_errors
 JUDGED = 0.25  # of the rows before the tail, the newest: they judge the inputs
 MOST = 4000  # rows that take part, the newest
 FEWEST = 10  # rows that judge
-LEAST_GAIN = 0.01  # of the error: a smaller gain may be chance
+LEAST_GAIN = 0.01  # of the error
+CHANCE = 2.5  # standard errors: a smaller gain may be chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def choose_inputs(
     """Choose among the pushed inputs, the computed ones and both; choose none where they gain too little.
 
     The best expert with known inputs is compared with the best one without, on the same unseen rows. Its gain must
-    exceed 1 % of the error and the gain's standard error, so that useless inputs are left out.
+    exceed 1 % of the error and 2.5 standard errors of the gain, so that useless inputs are left out.
 
     Args:
         grid: the series without known inputs.
@@ -82,4 +83,4 @@ def _choices(inputs: KnownInputs, seasons: Sequence[int]) -> Iterator[KnownChoic
 def _gains(without: Float, known: Float) -> bool:
     gain = without - known
     chance = gain.std() / np.sqrt(len(gain))
-    return bool(gain.mean() > max(LEAST_GAIN * without.mean(), chance))
+    return bool(gain.mean() > max(LEAST_GAIN * without.mean(), CHANCE * chance))
