@@ -3,8 +3,8 @@
 The half-width is the mean error of the step times a multiplier, which the conformal rule of `online/intervals.py`
 adapts: a miss raises it, a hit lowers it. Errors of 0 do not count in the mean. A forecast is compared with the
 interval that was published with it, and the rate falls with the number of steps: otherwise a multiplier would go on
-rising for as many readings as its effect is late, and swing. On 53 real series with up to 24 steps, the intervals of
-90 % cover 85 to 95 % at every step.
+rising for as many readings as its effect is late, and swing. With up to 24 steps, the intervals of 90 % cover 85 to 95
+% at every step on 46 of 50 real series.
 """
 
 import math
