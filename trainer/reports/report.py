@@ -19,13 +19,14 @@ from trainer.evaluation.gate import LAST_VALUE, MODEL
 from trainer.fingerprint import RUN
 from trainer.reports import figures, html_page
 from trainer.reports.canvas import Sheet
+from trainer.reports.error_times import errors_by_time, has_hours, stretch_rows, worst_stretches
 from trainer.reports.html_page import Picture
 from trainer.reports.review import Review, review
 from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 
 FOLDER = Path("out/reports")
 NO_WEIGHT = "0.0 %"
-WEIGHTS_HEAD = ("expert", "mean weight", "weight in the next forecast")
+WEIGHTS_HEAD = ("expert", "mean weight", "leads", "weight in the next forecast")
 
 
 def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
@@ -90,6 +91,12 @@ def _pictures(subject: ReportTarget, reviewed: Review) -> dict[str, Picture]:
             lambda sheet: figures.coverage(reviewed, sheet),
         ),
     }
+    if has_hours(reviewed):
+        drawings["times"] = (
+            "The mean absolute error for each hour of the day and each weekday, in UTC; the dashed line is the mean of "
+            "all. A high bar is a time that the model does not know well.",
+            lambda sheet: errors_by_time(reviewed, target, sheet),
+        )
     if any(header.curves.values()):
         drawings["learning"] = (
             "The loss by epoch: on the readings learned from, and on the part that decides when to stop.",
@@ -109,7 +116,7 @@ def _html(subject: ReportTarget, reviewed: Review, pictures: dict[str, Picture])
         html_page.paragraph(_data_text(reviewed)),
         html_page.section("Forecasts", images["forecasts"]),
         html_page.section("Experts", images["weights"], html_page.table(WEIGHTS_HEAD, weight_rows(reviewed))),
-        html_page.section("Errors", images["residuals"]),
+        html_page.section("Errors", images["residuals"], images.get("times", ""), _worst(reviewed)),
         html_page.section("Interval", images["coverage"]),
         html_page.section("Learning", images.get("learning", unlearned)),
         html_page.section("Evidence", html_page.paragraph(header.evidence.verdict), _contestants(header)),
@@ -150,6 +157,13 @@ def _data_text(reviewed: Review) -> str:
     )
 
 
+def _worst(reviewed: Review) -> str:
+    """Return a table of the stretches with the largest errors as HTML."""
+    rows = stretch_rows(worst_stretches(reviewed), reviewed.mae, moment)
+    head = ("worst stretch from", "to", "MAE", "times the mean")
+    return html_page.table(head, rows) if rows else ""
+
+
 def _contestants(header: Header) -> str:
     naive = header.evidence.scores.get(LAST_VALUE)
     rows = [
@@ -188,11 +202,15 @@ def _particulars(subject: ReportTarget) -> list[tuple[str, str]]:
     return particulars + [("repaired", note) for note in subject.history.notes]
 
 
-def weight_rows(reviewed: Review) -> list[tuple[str, str, str]]:
-    """Return each expert's mean weight in the forecasts and its weight in the next one, the largest first."""
+def weight_rows(reviewed: Review) -> list[tuple[str, str, str, str]]:
+    """Return each expert's mean weight, how often it leads, and its weight in the next forecast, the largest first."""
     mean = reviewed.weights.mean(axis=0)
-    rows = [(expert_name(i), _per_cent(mean[i]), _per_cent(reviewed.next_weights[i])) for i in np.argsort(-mean)]
-    return [row for row in rows if row[1:] != (NO_WEIGHT, NO_WEIGHT)]
+    leads = np.bincount(reviewed.weights.argmax(axis=1), minlength=len(mean)) / len(reviewed)
+    rows = [
+        (expert_name(i), _per_cent(mean[i]), _per_cent(leads[i]), _per_cent(reviewed.next_weights[i]))
+        for i in np.argsort(-mean)
+    ]
+    return [row for row in rows if set(row[1:]) != {NO_WEIGHT}]
 
 
 def _per_cent(weight: float) -> str:

@@ -109,7 +109,7 @@ def rolling_span(rows: int) -> int:
     return min(rows, int(np.clip(rows // 5, 10, MAX_ROLLING)))
 
 
-def rolling_mean(values: NDArray[np.bool_], span: int) -> Float:
+def rolling_mean(values: NDArray[np.bool_] | Float, span: int) -> Float:
     """Return the mean of each `span` neighbours: `(rows,)` to `(rows - span + 1,)`."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     mean: Float = (total[span:] - total[:-span]) / span

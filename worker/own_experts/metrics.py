@@ -30,6 +30,4 @@ class Usage(Collector):
         ):
             yield CounterMetricFamily(f"tidecast_own_expert_{name}", text, value)
 
-    def describe(self) -> Iterator[CounterMetricFamily]:
-        """Yield the counters, from which the registry learns their names."""
-        return self.collect()
+    describe = collect

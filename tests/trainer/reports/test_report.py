@@ -183,7 +183,7 @@ def test_after_a_gap_other_experts_answer_until_the_window_is_full() -> None:
 def test_the_weights_are_listed_from_the_largest() -> None:
     """Experts with a weight are listed, with their mean weight and their weight in the next forecast."""
     result = reviewed(make_version(), make_history())
-    assert [("lstm", "100.0 %", "100.0 %")] == weight_rows(result)
+    assert [("lstm", "100.0 %", "100.0 %", "100.0 %")] == weight_rows(result)
 
 
 def test_columns_are_put_in_the_models_order(store: ModelStore) -> None:
