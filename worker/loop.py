@@ -160,7 +160,7 @@ class Worker:
         if self._router is None or not self._consumers[0].held or time.monotonic() < self._route_at:
             return 0
         try:
-            return self._router.step()
+            routed = self._router.step()
         except Exception as exc:
             if stop is None:
                 raise
@@ -168,6 +168,8 @@ class Worker:
             self._report(_kind(exc), exc, delay)
             self._route_at = time.monotonic() + delay
             return 0
+        self._health.routed(routed)
+        return routed
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""

@@ -78,6 +78,7 @@ class Health:
         self._intervals = {name: intervals.labels(name) for name in ("inside", "outside")}
         self._drifts = {kind: drifts.labels(kind) for kind in KINDS}
         self._stages = {name: stages.labels(name) for name in STAGES}
+        self._routed = self._counter("routed", "Readings routed from the common stream to their partitions.")
         self._lost = self._counter("readings_lost", "Readings trimmed before they were read.")
         self._failures = self._counter("failures", "Steps that failed.", "kind", begin=FAILURES)
         self._retries = self._counter("commits_retried", "Commits sent again.")
@@ -144,6 +145,10 @@ class Health:
     def lease_changed(self, change: str) -> None:
         """Count a partition that was acquired, released or lost."""
         self._leases.labels(change).inc()
+
+    def routed(self, readings: int) -> None:
+        """Count readings of the common stream that were routed to their partitions."""
+        self._routed.inc(readings)
 
     def retried(self) -> None:
         """Count a commit that was sent again."""

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from tests.harness.connections import connected
+from tests.worker.harness import sample
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
 from worker.loop import Worker
@@ -28,9 +29,15 @@ def parted(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def worker(parted: Settings) -> Worker:
+def health() -> Health:
+    """The metrics of the worker."""
+    return Health()
+
+
+@pytest.fixture
+def worker(parted: Settings, health: Health) -> Worker:
     """A worker that holds all of them."""
-    return make_worker(parted, Health())
+    return make_worker(parted, health)
 
 
 def push(redis: Redis, count: int, start: int = 1) -> list[tuple[str, str]]:
@@ -67,8 +74,8 @@ def answered(redis: Redis, kind: str = "forecasts") -> list[tuple[bytes, dict[by
     return [entry for number in range(PARTITIONS) for entry in redis.xrange(getattr(keys_of(number, 4), kind))]
 
 
-def test_readings_without_their_partition_are_answered_once(redis: Redis, worker: Worker) -> None:
-    """Under the ids that their producer got; the common stream is empty then."""
+def test_readings_without_their_partition_are_answered_once(redis: Redis, worker: Worker, health: Health) -> None:
+    """Under the ids that their producer got; the common stream is empty then, and a metric has counted them."""
     pushed = push(redis, 100)
     worker.step(NOW)
     pushed += push(redis, 100, start=101)
@@ -77,6 +84,7 @@ def test_readings_without_their_partition_are_answered_once(redis: Redis, worker
     assert by_series(pushed) == routed(redis)
     assert sorted(pushed) == sorted((f[b"series"].decode(), i.decode()) for i, f in answered(redis))
     assert 0 == redis.xlen("readings")
+    assert 200 == sample(health, "tidecast_routed_total")
 
 
 def die_before_trimming(parted: Settings, monkeypatch: pytest.MonkeyPatch) -> Router:
