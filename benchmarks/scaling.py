@@ -1,7 +1,9 @@
-"""Measure the readings a second of 1, 2 and 4 workers on as many partitions, and which resource bounds them.
+"""Measure the readings a second of 1, 2 and 4 workers on up to 16 partitions, and which resource bounds them.
 
-All run on this machine with one Redis for each number of workers, and the numbers take turns in each round. `tidecast
-size` computes the same from coefficients measured in the same round. docs/benchmarks.md describes the measurement.
+All run on this machine with one Redis, or one cluster, for each fleet, and the fleets take turns in each round.
+`tidecast size` computes the same from coefficients measured in the same round, and the readings a second of several
+machines.
+docs/benchmarks.md describes the measurement.
 """
 
 import argparse
@@ -10,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks.harness.fleet import FleetPace, running_fleet
+from benchmarks.harness.fleet import FleetPace, Shape, running_fleet
 from benchmarks.harness.models import publish_models
 from tidecast.models.store import ModelStore
 from tidecast.settings import cores, load_settings
@@ -19,58 +21,85 @@ from tidecast.tools.sizing.coefficients import OWN
 from tidecast.tools.sizing.plan import Capacity, Workload, capacity_of
 
 WARM_UP = 4000  # readings of a round that does not count, and which estimates the size of the others
+SERVERS = 3  # of a cluster
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's own options."""
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--workers", type=_counts, default=(1, 2, 4), help="numbers of workers, with commas")
+    parser.add_argument("--partitions", type=_counts, default=(1, 4, 16), help="numbers of partitions, with commas")
+    parser.add_argument("--cluster", action="store_true", help="use a cluster of three servers instead of one Redis")
+    parser.add_argument("--machines", type=_counts, default=(2, 4, 8), help="numbers of machines to compute for")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="about how long a fleet works in a round")
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure the fleets in turns, print a line for each, and return the figures."""
-    paces: dict[int, list[FleetPace]] = {count: [] for count in args.workers}
+    partitions = [count for count in args.partitions if count > 1 or not args.cluster]  # a cluster needs several
+    shapes = [Shape(workers, count) for workers in args.workers for count in partitions if workers <= count]
+    if not shapes:
+        raise SystemExit("no fleet to measure: name at least as many --partitions as --workers, in a cluster 2 or more")
+    paces: dict[Shape, list[FleetPace]] = {shape: [] for shape in shapes}
     capacities: list[Capacity] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         publish_models(ModelStore(folder / "models"), args.series)
-        fleets = {count: stack.enter_context(running_fleet(count, args.series, folder)) for count in args.workers}
+        fleets = {
+            shape: stack.enter_context(running_fleet(shape, args.series, folder, cluster=args.cluster))
+            for shape in shapes
+        }
         sizes = {
-            count: max(WARM_UP, round(args.seconds * fleet.pace(WARM_UP).per_s)) for count, fleet in fleets.items()
+            shape: max(WARM_UP, round(args.seconds * fleet.pace(WARM_UP).per_s)) for shape, fleet in fleets.items()
         }
         for _ in range(args.rounds):
-            for count, fleet in fleets.items():
-                paces[count].append(fleet.pace(sizes[count]))
+            for shape, fleet in fleets.items():
+                paces[shape].append(fleet.pace(sizes[shape]))
             capacities.append(_capacity(args.series))
-    print(f"{'workers':>7}{'readings/s':>12}{'ratio':>7}{'size/s':>10}{'worker us':>11}{'Redis us':>10}", end="")
-    print(f"{'cores busy':>12}{'Redis busy':>12}{'driver busy':>13}")
+    servers = SERVERS if args.cluster else 1
+    print(
+        f"{'workers x partitions':>20}{'readings/s':>12}{'ratio':>7}{'size/s':>10}{'worker us':>11}{'Redis us':>10}",
+        end="",
+    )
+    print(f"{'driver us':>11}{'cores busy':>12}{'Redis busy':>12}  bounded by")
     figures: dict[str, float] = {}
-    for count in args.workers:
-        figures |= _shown(count, paces, capacities)
+    for shape in shapes:
+        figures |= _shown(shape, paces, capacities, servers)
+    return figures | _computed(args.machines, capacities)
+
+
+def _shown(
+    shape: Shape, paces: dict[Shape, list[FleetPace]], capacities: list[Capacity], servers: int
+) -> dict[str, float]:
+    """Print the line of a fleet, and return its figures."""
+    first = min(paces)
+    pace = FleetPace(*map(median, zip(*paces[shape], strict=True)))
+    ratio = median(own.per_s / base.per_s for own, base in zip(paces[shape], paces[first], strict=True))
+    sized = [capacity.of_workers(shape.workers) for capacity in capacities]
+    error = abs(median(size / own.per_s for size, own in zip(sized, paces[shape], strict=True)) - 1)
+    used = {"worker": pace.workers, "redis": pace.redis, "driver": pace.driver}
+    us = {f"{name}_us": 1e6 * seconds / pace.per_s for name, seconds in used.items()}
+    busy = {"cores": sum(used.values()) / cores(), "redis": pace.redis / servers}
+    busy["workers"] = pace.per_s / (shape.workers * median(capacity.one_worker_per_s for capacity in capacities))
+    print(f"{shape!s:>20}{pace.per_s:12,.0f}{ratio:7.2f}{median(sized):10,.0f}", end="")
+    print(f"{us['worker_us']:11.1f}{us['redis_us']:10.1f}{us['driver_us']:11.1f}", end="")
+    print(f"{busy['cores']:12.0%}{busy['redis']:12.0%}  {max(busy, key=lambda name: busy[name])}", flush=True)
+    figures = {"readings_per_s": pace.per_s, "ratio": ratio, **us, "size_error": error}
+    figures |= {"cores_busy": busy["cores"], "redis_busy": busy["redis"]}
+    return {f"{name}_{shape}": value for name, value in figures.items()}
+
+
+def _computed(machines: tuple[int, ...], capacities: list[Capacity]) -> dict[str, float]:
+    """Print and return the readings a second of several machines like this one, with one Redis and with one on each."""
+    print("\ncomputed by the formulas of `tidecast size`, not measured:")
+    figures: dict[str, float] = {}
+    for count in machines:
+        for name, servers in (("one_redis", 1), ("cluster", count)):
+            per_s = median(min(count * each.cores_per_s, servers * each.redis_per_s) for each in capacities)
+            print(f"{count:8} machines, {servers} Redis servers{per_s:14,.0f} readings/s")
+            figures[f"computed_per_s_{count}_machines_{name}"] = per_s
     return figures
-
-
-def _shown(count: int, paces: dict[int, list[FleetPace]], capacities: list[Capacity]) -> dict[str, float]:
-    """Print the line of a number of workers, and return its figures."""
-    fewest = min(paces)
-    pace = FleetPace(*map(median, zip(*paces[count], strict=True)))
-    ratio = median(mine.per_s / one.per_s for mine, one in zip(paces[count], paces[fewest], strict=True))
-    sized = [capacity.of_workers(count) for capacity in capacities]
-    error = abs(median(size / mine.per_s for size, mine in zip(sized, paces[count], strict=True)) - 1)
-    worker_us = 1e6 * pace.workers / pace.per_s
-    redis_us = 1e6 * pace.redis / pace.per_s
-    cores_busy = (pace.workers + pace.redis + pace.driver) / cores()
-    print(f"{count:7}{pace.per_s:12,.0f}{ratio:7.2f}{median(sized):10,.0f}{worker_us:11.1f}{redis_us:10.1f}", end="")
-    print(f"{cores_busy:12.0%}{pace.redis:12.0%}{pace.driver:13.0%}", flush=True)
-    return {
-        f"readings_per_s_{count}": pace.per_s,
-        f"ratio_{count}": ratio,
-        f"cores_busy_{count}": cores_busy,
-        f"redis_busy_{count}": pace.redis,
-        f"size_error_{count}": error,
-    }
 
 
 def _capacity(series: int) -> Capacity:

@@ -7,13 +7,21 @@ from tests.benchmarks.measuring import figures_of
 pytestmark = pytest.mark.usefixtures("forked_programs")
 
 
-def test_every_number_of_workers_has_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "fleets"),
+    [("--workers 1,2 --partitions 1,4", ["1x1", "1x4", "2x4"]), ("--workers 2 --partitions 1,3 --cluster", ["2x3"])],
+)
+def test_every_fleet_has_its_figures(capsys: pytest.CaptureFixture[str], options: str, fleets: list[str]) -> None:
     """A round fails where a reading is not answered, so that a ratio stands for all of them."""
-    figures = figures_of(capsys, "scaling", "--series", "8", "--workers", "1,2", "--rounds", "1", "--seconds", "0.05")
-    names = ("readings_per_s", "ratio", "cores_busy", "redis_busy", "size_error")
-    assert {f"{name}_{count}" for name in names for count in (1, 2)} == set(figures)
-    assert 1 == figures["ratio_1"]
-    assert min(figures["readings_per_s_2"], figures["cores_busy_2"], figures["redis_busy_2"]) > 0
+    sizes = ("--series", "16", "--rounds", "1", "--seconds", "0.05", "--machines", "2")
+    figures = figures_of(capsys, "scaling", *sizes, *options.split())
+    names = ("readings_per_s", "ratio", "worker_us", "redis_us", "driver_us", "cores_busy", "redis_busy", "size_error")
+    measured = {f"{name}_{fleet}" for name in names for fleet in fleets}
+    computed = {f"computed_per_s_2_machines_{servers}" for servers in ("one_redis", "cluster")}
+    assert measured | computed == set(figures)
+    assert 1 == figures[f"ratio_{fleets[0]}"]
+    assert min(figures[f"{name}_{fleet}"] for name in ("readings_per_s", "redis_us") for fleet in fleets) > 0
+    assert figures["computed_per_s_2_machines_one_redis"] <= figures["computed_per_s_2_machines_cluster"]
 
 
 @pytest.mark.parametrize("listed", ["0", "1,x", ""])
