@@ -6,8 +6,6 @@ import pytest
 
 from tests.chaos.training import KILL_DRIVER, KILL_SCHEDULER, KILL_WORKER, STOP_DRIVER, training_run
 
-pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
-
 
 @pytest.mark.keras
 def test_kills_of_workers_drivers_and_the_scheduler_leave_one_version_for_each_run(tmp_path: Path) -> None:

@@ -29,8 +29,6 @@ def test_a_command_of_the_compose_file_is_one_the_program_knows(service: str) ->
     """A container's command parses: the same words with --help end with exit code 0."""
     stage = stages()[COMPOSE["services"][service]["build"]["target"]]
     program, *words = json.loads(stage["ENTRYPOINT"][-1]) + COMPOSE["services"][service]["command"]
-    if program == "dask":
-        pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
     _run(*words, "--help", module={"tidecast": "tidecast.cli", "dask": "dask"}[program])
 
 

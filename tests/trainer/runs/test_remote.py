@@ -20,8 +20,6 @@ from trainer.retrain.run import RetrainRequest, run
 from trainer.runs import plan
 from trainer.verdict import Verdict
 
-pytest.importorskip("distributed", reason="the extra `distributed` is not installed")
-
 pytestmark = [
     pytest.mark.keras,
     pytest.mark.settings(train={"epochs": 2, "learning_rate": 0.02, "shared_epochs": 1}),
