@@ -11,8 +11,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tidecast.connection import connect, explain
-from tidecast.connection.manual_acts import record_promotion
-from tidecast.connection.mutes import Mute, mute_series, unmute_series
+from tidecast.connection.records.manual_acts import record_promotion
+from tidecast.connection.records.mutes import Mute, mute_series, unmute_series
 from tidecast.errors import TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text

@@ -49,7 +49,8 @@ IMPURE = {
     "time",
 }
 # They may use `PATHS`.
-OF_FILES = {f"tidecast/models/{name}.py" for name in ("model_file", "moves_log", "served", "store", "training_runs")}
+OF_FILES = {f"tidecast/models/{name}.py" for name in ("model_file", "store")}
+OF_FILES |= {f"tidecast/models/storage/{name}.py" for name in ("file_names", "moves_log", "served", "training_runs")}
 PATHS = {"os", "pathlib", "time"}
 FRAMES = "tidecast/tools/frames/"
 # They cost seconds and hundreds of megabytes.

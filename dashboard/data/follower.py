@@ -21,7 +21,7 @@ from tidecast.connection.merging import in_order_of_time
 from tidecast.connection.partitions import newest_entries, server_ms
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StreamError, TidecastError
-from tidecast.models.served import Served
+from tidecast.models.storage.served import Served
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.wire import Event, id_pair, keys_of

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tidecast.connection.mutes import Mute, read_mutes
 from tidecast.connection.partitions import newest_entries
+from tidecast.connection.records.mutes import Mute, read_mutes
 from tidecast.errors import StateError
 from tidecast.online.series.condition import state_of_head
 from tidecast.settings import Settings

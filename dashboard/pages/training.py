@@ -9,7 +9,7 @@ from nicegui import run, ui
 from dashboard.pages.formats import age_text, count_text, time_text
 from dashboard.pages.frame import Context, now_ms, page
 from dashboard.pages.tables import table_html
-from tidecast.models.training_runs import TrainingProgress, ended, running
+from tidecast.models.storage.training_runs import TrainingProgress, ended, running
 
 SHOWN = 20
 LOOK_S = 2.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.harness.failing_receiver import FailingReceiver
+from benchmarks.webhook.failing_receiver import FailingReceiver
 from tests.benchmarks.measuring import figures_of
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from tests.harness.models import make_model
-from tidecast.connection.mutes import Mute, mute_series
+from tidecast.connection.records.mutes import Mute, mute_series
 from tidecast.models.experts import EXPERTS, PROVEN
 from tidecast.models.model import Evidence, Scores
 from tidecast.models.spec import Spec

@@ -20,10 +20,17 @@ from tests.chaos.accidents.verdict import Verdict
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
 from tests.chaos.lives.lives_run import Lives, lives_run
-from tests.chaos.retraining import retraining_run
 from tests.chaos.silences.silences_run import Silences, silences_run
 from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
-from tests.chaos.training import KILL_DRIVER, KILL_SCHEDULER, KILL_WORKER, STOP_DRIVER, STOP_WORKER, training_run
+from tests.chaos.trainings.retraining import retraining_run
+from tests.chaos.trainings.training import (
+    KILL_DRIVER,
+    KILL_SCHEDULER,
+    KILL_WORKER,
+    STOP_DRIVER,
+    STOP_WORKER,
+    training_run,
+)
 from tests.chaos.verifier import Violations
 
 RUNS: dict[str, Callable[[Path, int, int, int], Lives | Silences]] = {"lives": lives_run, "silences": silences_run}

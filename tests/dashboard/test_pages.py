@@ -29,8 +29,8 @@ from tests.harness.processes import run_command
 from tidecast.cli.commands.operate import dashboard
 from tidecast.connection.partitions import Run
 from tidecast.models.experts import EXPERTS
+from tidecast.models.storage.training_runs import TrainingProgress, ended, running
 from tidecast.models.store import ModelStore
-from tidecast.models.training_runs import TrainingProgress, ended, running
 from tidecast.settings import load_settings
 from tidecast.wire import Event, Step
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import cast
 
-from tidecast.connection.notify_record import NotifyRecord, read_record
 from tidecast.connection.partitions import PIECE
+from tidecast.connection.records.notify_record import NotifyRecord, read_record
 from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.moments import utc_text
 

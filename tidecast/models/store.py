@@ -21,18 +21,25 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
-from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tidecast.durable import is_written, named_first, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import model_file
 from tidecast.models.model import Header, Model
-from tidecast.models.moves_log import Ending, MovesLog
+from tidecast.models.storage.file_names import (
+    SUFFIX,
+    content_of,
+    has_files,
+    name_in,
+    names_in,
+    version_file,
+    version_number,
+)
+from tidecast.models.storage.moves_log import Ending, MovesLog
 from tidecast.suggestions import most_similar
 
-SUFFIX = ".safetensors"
 VERSIONS = f"[0-9]*{SUFFIX}"
 PUBLISHED = b"published"  # follows the number in a pointer's file
 
@@ -85,7 +92,7 @@ class ModelStore:
 
     def series(self) -> list[str]:
         """Return every series that has at least one version, sorted by name."""
-        return sorted(_name_in(folder) for folder, _ in self._folders())
+        return sorted(name_in(folder) for folder, _ in self._folders())
 
     def served(self) -> list[str]:
         """Return every series that has a champion, sorted by name."""
@@ -94,7 +101,9 @@ class ModelStore:
         except FileNotFoundError:
             return []
         with folders:
-            return sorted(_name_in(folder.path) for folder in folders if _has(folder.path, "series.json", "champion"))
+            return sorted(
+                name_in(folder.path) for folder in folders if has_files(folder.path, "series.json", "champion")
+            )
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
         """Add a version durably and, with `promote`, make it champion; return its number.
@@ -137,14 +146,14 @@ class ModelStore:
         """Return the newest version of a series whose file has this SHA-256, None without one."""
         folder = self.folder(series)
         for number in reversed(self.versions(series)):
-            if hashlib.sha256((folder / _file(number)).read_bytes()).hexdigest() == digest:
+            if hashlib.sha256((folder / version_file(number)).read_bytes()).hexdigest() == digest:
                 return number
         return None
 
     def former_names(self, series: str) -> list[str]:
         """Return the names that a series of the store had before, oldest first."""
         try:
-            former: list[str] = _names_in(self.folder(series)).get("former", [])
+            former: list[str] = names_in(self.folder(series)).get("former", [])
         except FileNotFoundError:
             return []
         return former
@@ -152,7 +161,7 @@ class ModelStore:
     def versions(self, series: str) -> list[int]:
         """Return the numbers of a series' versions, oldest first; empty for an unknown series."""
         files = self.folder(series).glob(VERSIONS)
-        return sorted(_number(file) for file in files if is_written(file))
+        return sorted(version_number(file) for file in files if is_written(file))
 
     def champion(self, series: str) -> int | None:
         """Return the champion's version of a series, None without a champion.
@@ -171,7 +180,7 @@ class ModelStore:
         """
         path = f"{self._place(series)}/champion"
         try:
-            version, _, word = _content(path).partition(b" ")
+            version, _, word = content_of(path).partition(b" ")
             return Pointer(int(version), word.strip() == PUBLISHED)
         except FileNotFoundError:
             return None
@@ -192,7 +201,7 @@ class ModelStore:
             StoreError: the version does not exist, or the store cannot be written.
         """
         folder = self.folder(series)
-        if not is_written(folder / _file(number)):
+        if not is_written(folder / version_file(number)):
             known = ", ".join(map(str, self.versions(series))) or "none"
             raise StoreError(f"series {series!r} has no version {number}; it has {known}: name one of those")
         with self.writing():
@@ -224,7 +233,7 @@ class ModelStore:
         spared = {champion, *earlier[-1:], *versions[-keep:]}
         gone = [number for number in versions if number not in spared]
         for number in gone:
-            (self.folder(series) / _file(number)).unlink()
+            (self.folder(series) / version_file(number)).unlink()
         return gone
 
     def delete(self, series: str) -> bool:
@@ -294,7 +303,7 @@ class ModelStore:
             similar = None if self.versions(series) else most_similar(series, self.series())
             remedy = f"did you mean {similar!r}?" if similar else "train it first"
             raise StoreError(f"series {series!r} has no champion in {self.root}: {remedy}")
-        path = f"{self._place(series)}/{_file(number)}"
+        path = f"{self._place(series)}/{version_file(number)}"
         try:
             model = model_file.load(path)
         except ModelError as exc:
@@ -314,14 +323,14 @@ class ModelStore:
         Raises:
             ModelError: the file does not exist, or is damaged.
         """
-        return model_file.load_header(self.folder(series) / _file(number))
+        return model_file.load_header(self.folder(series) / version_file(number))
 
     def describe(self, series: str | None = None) -> Iterator[Version]:
         """Yield every version of one series or of all, by name and number."""
         for name in self.series() if series is None else [series]:
             champion = self.champion(name)
             for number in self.versions(name):
-                header = model_file.load_header(self.folder(name) / _file(number))
+                header = model_file.load_header(self.folder(name) / version_file(number))
                 yield Version(name, number, number == champion, header)
 
     def moves_since(self, position: int) -> tuple[int, list[str]]:
@@ -368,36 +377,8 @@ class ModelStore:
 
 def _add(folder: Path, file: Path) -> int:
     """Give a finished file the first free number of a version; return the number."""
-    number = max(map(_number, folder.glob(VERSIONS)), default=0) + 1
-    while not named_first(file, folder / _file(number)):
+    number = max(map(version_number, folder.glob(VERSIONS)), default=0) + 1
+    while not named_first(file, folder / version_file(number)):
         number += 1
     sync(folder)
     return number
-
-
-def _content(path: str) -> bytes:
-    with FileIO(path) as file:
-        return file.readall()
-
-
-def _has(folder: str, *names: str) -> bool:
-    return all(os.access(f"{folder}/{name}", os.F_OK) for name in names)
-
-
-def _names_in(folder: Path | str) -> dict[str, Any]:
-    """Return the content of `series.json`: the name `series`, and a list `former` if the series was renamed."""
-    names: dict[str, Any] = json.loads(_content(f"{folder}/series.json"))
-    return names
-
-
-def _name_in(folder: Path | str) -> str:
-    name: str = _names_in(folder)["series"]
-    return name
-
-
-def _file(number: int) -> str:
-    return f"{number:06d}{SUFFIX}"
-
-
-def _number(file: Path) -> int:
-    return int(file.name.removesuffix(SUFFIX))

@@ -19,7 +19,7 @@ from tidecast.connection.partitions import (
     total,
     workers,
 )
-from tidecast.models.served import Served
+from tidecast.models.storage.served import Served
 from tidecast.models.store import ModelStore
 from tidecast.online.series.condition import state_of_head
 from tidecast.online.series.condition_names import SERIES_STATES

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tidecast.connection.paging import Page, RawEntry
-from tidecast.models.moves_log import Ending
+from tidecast.models.storage.moves_log import Ending
 
 
 class FormerNames:

@@ -14,8 +14,8 @@ from typing import Self
 from tidecast.files.history import History
 from tidecast.models.cohorts import Cohort
 from tidecast.models.model import Model
+from tidecast.models.storage.training_runs import TrainingProgress
 from tidecast.models.store import ModelStore
-from tidecast.models.training_runs import TrainingProgress
 from trainer.candidate import Screened
 from trainer.fingerprint import run_digest
 from trainer.runs.dask_engine import DaskEngine

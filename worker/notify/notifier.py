@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from tidecast.client.following import OLDEST, warn_of_gap
 from tidecast.connection.cluster import Cluster, StreamReply
 from tidecast.connection.merging import StreamEntry, in_order_of_time
-from tidecast.connection.mutes import read_mutes
+from tidecast.connection.records.mutes import read_mutes
 from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.wire import Event, id_pair, keys_of

@@ -6,7 +6,7 @@ from typing import Any
 from redis import Redis
 
 from tidecast.client.following import newest_id
-from tidecast.connection.notify_record import AFTER, notify_key, read_record
+from tidecast.connection.records.notify_record import AFTER, notify_key, read_record
 from tidecast.settings import LONGEST_LEASE_S, Settings
 from tidecast.wire import id_pair, keys_of
 from worker.redis_failures import refusals_explained

@@ -8,7 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tidecast.connection import lacks_right
-from tidecast.connection.orders import Order, Span
+from tidecast.connection.records.orders import Order, Span
 from tidecast.wire import id_pair
 from worker.partition.stream_purge import StreamPurge
 

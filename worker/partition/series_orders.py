@@ -8,7 +8,7 @@ from math import inf
 import structlog
 
 from tidecast.connection.lag import Progress
-from tidecast.connection.orders import Order
+from tidecast.connection.records.orders import Order
 from tidecast.durations import duration_text
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore

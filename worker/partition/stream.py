@@ -11,9 +11,9 @@ from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from tidecast.connection.lag import Lag, Progress
-from tidecast.connection.orders import Order, orders_in
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
+from tidecast.connection.records.orders import Order, orders_in
 from tidecast.errors import Conflict, Unavailable
 from tidecast.online.batch import BatchResult
 from tidecast.online.raw_entries import RawEntries

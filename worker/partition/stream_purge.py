@@ -5,9 +5,9 @@ from typing import cast
 
 from redis import Redis
 
-from tidecast.connection.orders import Order, Span
 from tidecast.connection.partitions import least_needed, newest_id
 from tidecast.connection.portion import Portion, shrinking
+from tidecast.connection.records.orders import Order, Span
 from tidecast.wire import Fields, Keys
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of

@@ -12,7 +12,7 @@ from dashboard.data.follower import Follower
 from dashboard.data.recent import Y
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
-from tidecast.connection.mutes import Mute
+from tidecast.connection.records.mutes import Mute
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 

@@ -11,7 +11,7 @@ from dashboard.data.totals import growth_of
 from tests.dashboard.streams import entry
 from tests.harness.models import make_model
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.connection.mutes import Mute, mute_series, unmute_series
+from tidecast.connection.records.mutes import Mute, mute_series, unmute_series
 from tidecast.models.store import ModelStore
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window

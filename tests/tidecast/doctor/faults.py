@@ -386,12 +386,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("distant_lease", "HSET lease expires_ms", AHEAD_MS), "lease", "error", "a worker that looks at it cuts it"),
     (sent("ghost", "HSET workers ghost", AHEAD_MS), "lease", "error", "delete the field"),
     (sent("no_number", "HSET offset read many"), "stored_numbers", "error", "puts it right"),
-    (
-        sent("no_entry_id", "HSET offset last soon"),
-        "stored_numbers",
-        "error",
-        "delete the key: the next worker goes on",
-    ),
+    (sent("no_entry_id", "HSET offset last soon"), "stored_numbers", "error", "delete the key: the next worker"),
     (sent("no_count_of_partitions", "SET partitions many"), "partitions", "error", "delete it while no worker runs"),
     (sent("no_time", "HSET retrain due_ms", "9" * 5000), "stored_numbers", "error", "puts it right"),
     (sent("no_epoch", "HSET lease epoch", b"\xff"), "stored_numbers", "error", "delete the key while no worker runs"),

@@ -14,7 +14,7 @@ from tests.harness.models import make_model
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import store as stores
 from tidecast.models.model import Model
-from tidecast.models.moves_log import MovesLog
+from tidecast.models.storage.moves_log import MovesLog
 from tidecast.models.store import ModelStore, Pointer
 
 

@@ -11,8 +11,8 @@ from tests.harness.processes import run_command
 from tests.trainer.harness import SPEC, cut, history
 from tests.trainer.runs.harness import DaskCluster
 from tidecast.errors import SettingsError
+from tidecast.models.storage.training_runs import ended, running
 from tidecast.models.store import ModelStore
-from tidecast.models.training_runs import ended, running
 from tidecast.settings import Settings
 from tidecast.wire import Event
 from trainer.pipeline import TrainOptions, train

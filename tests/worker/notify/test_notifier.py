@@ -7,8 +7,8 @@ from redis import Redis
 
 from tests.harness.events import happen
 from tests.worker.notify.harness import DRIP, GARBAGE, HANG, TTL_S, Inbox, Notifying, anomalies
-from tidecast.connection.mutes import Mute, mute_series
-from tidecast.connection.notify_record import read_record
+from tidecast.connection.records.mutes import Mute, mute_series
+from tidecast.connection.records.notify_record import read_record
 from tidecast.settings import Settings
 from tidecast.wire import Event, keys_of
 from worker.notify.notifier import AT_ONCE

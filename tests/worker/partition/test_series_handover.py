@@ -9,7 +9,7 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.worker.harness import NOW
 from tidecast.client import Client
-from tidecast.connection.orders import Order, leave_order, orders_in
+from tidecast.connection.records.orders import Order, leave_order, orders_in
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings

@@ -11,8 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.harness.connections import connected
 from tests.harness.models import make_model
 from tests.worker.harness import NOW, add, forecasts, new_worker
-from tidecast.connection.mutes import Mute, mute_series
-from tidecast.connection.orders import Order, leave_order, order_of, orders_in
+from tidecast.connection.records.mutes import Mute, mute_series
+from tidecast.connection.records.orders import Order, leave_order, order_of, orders_in
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings

@@ -8,10 +8,10 @@ from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
-from tidecast.connection.manual_acts import user_and_host
-from tidecast.connection.orders import Order, leave_order, order_of, orders_in, withdraw_order
 from tidecast.connection.paging import check_setup
 from tidecast.connection.partitions import offset_of, owner_of, read_lag, server_ms
+from tidecast.connection.records.manual_acts import user_and_host
+from tidecast.connection.records.orders import Order, leave_order, order_of, orders_in, withdraw_order
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings

@@ -9,9 +9,9 @@ from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
-from tidecast.connection.mutes import read_mutes
 from tidecast.connection.paging import check_setup
 from tidecast.connection.partitions import server_ms
+from tidecast.connection.records.mutes import read_mutes
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings

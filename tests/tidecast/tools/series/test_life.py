@@ -10,7 +10,7 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
 from tests.worker.harness import add, forecasts, new_worker, running
-from tidecast.connection.orders import orders_in
+from tidecast.connection.records.orders import orders_in
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings

@@ -113,7 +113,7 @@ def _check_known(models: ModelStore, series: str | None) -> None:
 
 def _record(settings: Settings, series: str, version: int, *, back: bool) -> None:
     """Write an event; if Redis is away, the champion has changed all the same."""
-    from tidecast.connection.manual_acts import record_promotion
+    from tidecast.connection.records.manual_acts import record_promotion
 
     if reason := record_promotion(settings, series, version, back=back, by="command"):
         print(f"note: no event was written: {reason}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The series that have a champion, as pointers move."""
 
 from tests.harness.models import make_model
-from tidecast.models.served import Served
+from tidecast.models.storage.served import Served
 from tidecast.models.store import ModelStore
 
 

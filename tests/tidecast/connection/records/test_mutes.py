@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tidecast.connection.mutes import Mute, mute_series, read_mutes, unmute_series
+from tidecast.connection.records.mutes import Mute, mute_series, read_mutes, unmute_series
 from tidecast.wire import keys_of
 
 KEYS = keys_of()

@@ -18,11 +18,11 @@ from typing import Any
 from redis import Redis
 
 from benchmarks.harness.contestants import serving
-from benchmarks.harness.failing_receiver import FailingReceiver, failing_receiver
 from benchmarks.harness.flow import Flow, flow
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.processes import command_process
 from benchmarks.harness.readings import Readings
+from benchmarks.webhook.failing_receiver import FailingReceiver, failing_receiver
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.store import ModelStore
 from tidecast.tools.readiness import await_ready

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.training import KILL_DRIVER, KILL_SCHEDULER, KILL_WORKER, STOP_DRIVER, training_run
+from tests.chaos.trainings.training import KILL_DRIVER, KILL_SCHEDULER, KILL_WORKER, STOP_DRIVER, training_run
 
 
 @pytest.mark.keras

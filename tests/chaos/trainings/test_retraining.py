@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.retraining import retraining_run
+from tests.chaos.trainings.retraining import retraining_run
 
 
 @pytest.mark.keras

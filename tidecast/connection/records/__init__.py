@@ -1,0 +1,1 @@
+"""Records in Redis that commands, dashboards and workers share: orders, mutes, manual acts, notifications."""
