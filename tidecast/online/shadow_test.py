@@ -20,7 +20,7 @@ from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.kernels.series_record import named
 from tidecast.online.slab import ModelSlot
 from tidecast.wire import Event
-from tidecast.wire.state_format import SHADOW_TEST, numbers_in
+from tidecast.wire.state_format import SHADOW_TEST, numbers_in, record_numbers
 
 if TYPE_CHECKING:
     from tidecast.online.batch import Batch
@@ -262,12 +262,15 @@ def begin(state: "SeriesState", version: int) -> None:
 def end(state: "SeriesState", version: int) -> None:
     """End a series' shadow test; if the former model is the champion `version` again, continue with its record.
 
-    The watch and the experts that learn from every reading belong to the series, so they continue from where they are.
+    The watch, the experts that learn from every reading and the intervals of further steps belong to the series, so
+    they continue from where they are.
     """
     probation = state.probation
     if probation and probation.former == version and len(probation.record) == len(state.record):
         for part in ("online", "watch", "anomaly"):
             named(probation.record)[part] = state.fields[part]
+        further = record_numbers(state.levels)
+        probation.record[further:] = state.record[further:]
         state.use_record(probation.record)
     state.probation = None
 

@@ -274,7 +274,7 @@ class StateHead:
             raise StateError(f"state format {form}, this program reads {STATE_FORMAT}: run the version that wrote it")
         try:
             _, levels, further, tested, names = HEADER.unpack_from(raw)
-            shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels))
+            shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels, further))
             sizes = (numbers_in(WINDOW), record_numbers(levels, further), *shadow)
             end = len(raw) - names
             numbers = unpacked(raw[HEADER.size : end], sum(sizes))

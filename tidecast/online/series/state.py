@@ -117,8 +117,8 @@ class SeriesState:
         if (levels, further) == (self.levels, self.further):
             return
         resized = _resized(self.record, levels, further)
-        if levels != self.levels and self.probation:
-            self.probation.record = _resized(self.probation.record, levels)
+        if self.probation:
+            self.probation.record = _resized(self.probation.record, levels, further)
         self.levels = levels
         self.further = further
         self.use_record(resized)

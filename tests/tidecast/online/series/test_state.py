@@ -12,6 +12,7 @@ from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES
 from tidecast.online.intervals import Tracker
 from tidecast.online.series.state import SeriesState, decode_all
+from tidecast.online.shadow_test import begin, end
 from tidecast.online.window import Window
 from tidecast.wire.state_format import DRIFT, GUARD, STATE_FORMAT, further_numbers, numbers_in
 
@@ -180,3 +181,15 @@ def test_another_target_leaves_nothing_but_the_time() -> None:
     fresh.window.last_ts = 1000
     fresh.window.appended = state.window.appended
     assert whole(fresh) == whole(state)
+
+
+def test_a_shadow_test_of_a_series_with_further_steps_survives_a_restart() -> None:
+    """The former champion's record has the shape of the series' own, so that it can take its place."""
+    state = SeriesState(("value",), Window(4, 1), 3, 2)
+    state.fields.last_version = 1
+    begin(state, 2)
+    state.record[-1] = 7.0
+    again = SeriesState.decode(state.head())
+    assert again.head() == state.head()
+    end(again, 1)
+    assert (again.last_version, again.record[-1], again.probation) == (1, 7.0, None)
