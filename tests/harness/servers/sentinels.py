@@ -52,8 +52,13 @@ class WatchedPair:
         return dead
 
     def rejoin(self, server: EmbeddedRedis) -> None:
-        """Start a killed server again, and wait until it follows the present master."""
+        """Start a killed server again, and wait until it follows the present master.
+
+        Sentinel would tell it to follow, but sometimes only after minutes.
+        """
         server.start()
+        with Redis(port=server.port, protocol=2) as redis:
+            redis.replicaof("127.0.0.1", self.master.port)
         until(lambda: self._role(server) == b"slave" and _in_step(self.master))
 
     def _is_reached(self) -> bool:
