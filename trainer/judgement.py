@@ -71,7 +71,7 @@ def judged(
     header = _header(candidate, fitted, shared, settings, created_ms)
     own, without_own = _own_expert(training_set, settings)
     model = Model(header, fitted.weights if fitted else {}, training_set.panel, own=own)
-    answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail)
+    answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail, settings.experts)
     change = change_of(training_set.target, training_set.tail, min(training_set.seasons, default=None))
     since = max(training_set.tail, change.over) if change else training_set.tail
     tail = Tail(training_set.history, training_set.tail, since)
@@ -143,7 +143,7 @@ def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Ch
             if other is None:
                 return None
             grid = other
-        return expert_answers(model, store.cohort_network(header.shared), grid, training_set.tail)
+        return expert_answers(model, store.cohort_network(header.shared), grid, training_set.tail, settings.experts)
 
     return Champion(model.header, answers)
 

@@ -157,9 +157,11 @@ def trained_forecaster(
         scheduler: as for `backtest`.
     """
     from tidecast.online.forecaster import Forecaster
+    from tidecast.own_experts.in_process import InProcess
     from trainer.pipeline import TrainOptions, train
 
-    forecaster = Forecaster(settings.series.model_copy(update={"target": histories[0].features[0]}))
+    series = settings.series.model_copy(update={"target": histories[0].features[0]})
+    forecaster = Forecaster(series, own=InProcess(settings.experts))
     if scheduler:
         settings.store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="backtest-", dir=settings.store if scheduler else None) as folder:

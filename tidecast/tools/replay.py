@@ -91,8 +91,9 @@ def write_json(batches: Iterable[list[Forecast]], file: TextIO) -> None:
 def _forecaster(settings: Settings) -> "Forecaster":
     """Return a worker's forecaster with the champions of the store."""
     from tidecast.online.forecaster import Forecaster
+    from tidecast.own_experts.in_process import InProcess
 
-    forecaster = Forecaster(settings.series, probation=settings.retrain.probation)
+    forecaster = Forecaster(settings.series, probation=settings.retrain.probation, own=InProcess(settings.experts))
     load_champions(forecaster, ModelStore(settings.store))
     return forecaster
 

@@ -17,6 +17,7 @@ from tidecast.models.time_grid import Grid
 from tidecast.online.offline import blend_forecasts, expert_forecasts, learn_history
 from tidecast.online.own_experts import OwnCall
 from tidecast.own_experts.in_process import InProcess
+from tidecast.settings import ExpertSettings
 
 CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail
 ROWS = 400  # newest readings that determine the usual move
@@ -43,7 +44,9 @@ def grid_of(model: Model, history: History, max_gap: int) -> Grid | None:
     return with_known(grid, KnownInputs.of(header), history.known)
 
 
-def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -> Float:
+def expert_answers(
+    model: Model, shared: Model | None, grid: Grid, first: int, experts: ExpertSettings | None = None
+) -> Float:
     """Return each expert's one-step forecast of each reading from `first` on.
 
     Args:
@@ -51,6 +54,7 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
         shared: the network of its cohort.
         grid: the history on the model's grid.
         first: a reading of the history, above 0.
+        experts: which code of own experts may run; None: they have no answers.
 
     Returns:
         `(readings - first, experts)`, in the series' unit, NaN where an expert cannot answer.
@@ -67,20 +71,19 @@ def expert_answers(model: Model, shared: Model | None, grid: Grid, first: int) -
     answers[:, SEASONAL_CHANGE:] = online[:, SEASONAL_CHANGE:]
     naives = answers[:, SEASONAL_NAIVES]
     naives[:] = np.where(np.isfinite(naives), naives, online[:, SEASONAL_NAIVES])  # of seasons that have a profile
-    if model.own:
-        answers[:, OWN] = _own_answers(model.own, grid, newest)
+    if model.own and experts:
+        answers[:, OWN] = _own_answers(model.header.series, model.own, grid, newest, InProcess(experts))
     return answers
 
 
-def _own_answers(own: OwnModel, grid: Grid, newest: NDArray[np.int64]) -> Float:
+def _own_answers(series: str, own: OwnModel, grid: Grid, newest: NDArray[np.int64], runner: InProcess) -> Float:
     """Return the forecasts of an expert of the user's own after these rows, NaN where it fails or has too few rows."""
     answers = np.full(len(newest), np.nan)
-    runner = InProcess()
     for start in range(0, len(newest), CHUNK):
         windows, held = time_grid.windows_before(grid, newest[start : start + CHUNK] + 1, own.rows)
         whole = np.flatnonzero((held == own.rows) & np.isfinite(windows).all(axis=(1, 2)))
         if len(whole):
-            (forecasts,), _ = runner.forecast([OwnCall("", 0, own, windows[whole])])
+            (forecasts,), _ = runner.forecast([OwnCall(series, 0, own, windows[whole])])
             answers[start + whole] = forecasts
     return answers
 

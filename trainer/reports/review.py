@@ -85,7 +85,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
     grid = grid_of(subject.model, extended, max_gap)
     if grid is None:
         raise AssertionError("a subject's history has the columns that its model reads")
-    answers = expert_answers(subject.model, subject.shared, grid, first)
+    answers = expert_answers(subject.model, subject.shared, grid, first, settings.experts)
     blend = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
     believed = history.believed[first:]
     return Review(

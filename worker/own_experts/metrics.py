@@ -15,11 +15,13 @@ class Usage(Collector):
         calls: the number of forecasts.
         seconds: the time they took in the child process.
         failures: how often an expert failed.
+        skipped: calls that were left out because the time for the batch was up.
     """
 
     calls: int = 0
     seconds: float = 0.0
     failures: int = 0
+    skipped: int = 0
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the counters."""
@@ -27,6 +29,7 @@ class Usage(Collector):
             ("forecasts", "Forecasts of own experts.", self.calls),
             ("seconds", "Seconds that own experts took.", self.seconds),
             ("failures", "Failures of own experts.", self.failures),
+            ("skipped", "Calls of own experts for which a batch had no time.", self.skipped),
         ):
             yield CounterMetricFamily(f"tidecast_own_expert_{name}", text, value)
 

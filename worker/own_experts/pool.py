@@ -20,9 +20,12 @@ import structlog
 
 from tidecast.arrays import Float
 from tidecast.durations import duration_text
+from tidecast.errors import SettingsError
 from tidecast.online.own_experts import OwnCall, OwnFailure
+from tidecast.own_experts.in_process import check_named
 from tidecast.settings import ExpertSettings, environment_of_one_thread
 from tidecast.start import child_command
+from worker.log_limiter import LogLimiter
 from worker.own_experts.messages import Answer, Load, Predict
 from worker.own_experts.metrics import Usage
 
@@ -72,6 +75,7 @@ class ExpertPool:
         self._waiting: deque[OwnCall] = deque()  # to be loaded
         self._pauses: dict[str, Pause] = {}
         self._failures: list[OwnFailure] = []
+        self._limiter = LogLimiter()
         self._start_at = -math.inf  # when to start a process again
 
     def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
@@ -86,9 +90,12 @@ class ExpertPool:
         if child:
             self._wait_for(child, [calls[i] for i in ready], now)
         deadline = now + self._settings.per_batch
-        for i in ready:
+        for place, i in enumerate(ready):
             child = self._process
-            if child is None or child.loading or self._clock() > deadline:
+            if child is None or child.loading:
+                break
+            if self._clock() > deadline:
+                self._skip(len(ready) - place)
                 break
             if child.loaded.get(calls[i].series) == calls[i].version:
                 answer = self._call(child, calls[i], deadline)
@@ -111,14 +118,20 @@ class ExpertPool:
         pause = self._pauses.get(call.series)
         if pause and now < pause.until:
             return False
-        if self._settings.source_of(call.series) == call.model.source:
-            return True
-        self._fail(
-            call.series,
-            f"its model has the expert {call.model.source!r}, which the settings do not name: "
-            "set experts.series, or train it again",
-        )
-        return False
+        try:
+            check_named(self._settings, call)
+        except SettingsError as exc:
+            self._fail(call.series, str(exc))
+            return False
+        return True
+
+    def _skip(self, experts: int) -> None:
+        """Count the experts of a batch whose time was up; the log reports them now and then."""
+        self.usage.skipped += experts
+        if times := self._limiter.count("skipped"):
+            allowed = duration_text(self._settings.per_batch)
+            remedy = "raise experts.per_batch, use faster experts, or more partitions and workers"
+            log.warning("own experts were not called", experts=experts, allowed=allowed, times=times, remedy=remedy)
 
     def _running(self, now: float) -> _Process | None:
         """Return the child process once it is ready; start it if it does not run."""

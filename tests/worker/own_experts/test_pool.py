@@ -132,6 +132,30 @@ def test_a_new_version_is_loaded_anew(pool: ExpertPool, file: Path) -> None:
     assert answered(pool, OwnCall(first.series, 2, first.model, first.windows))[0] == [1.0]
 
 
+def test_experts_for_which_a_batch_has_no_time_are_counted(file: Path) -> None:
+    """They are not called, and the metrics and the log show how many."""
+
+    class Slow(Now):
+        """A clock that moves with each look once experts have answered."""
+
+        step_s = 0.0
+
+        def __call__(self) -> float:
+            self.s += self.step_s
+            return self.s
+
+    clock = Slow()
+    pool = ExpertPool(source_settings(file, "30s"), Usage(), clock)
+    try:
+        calls = [call(file, "Twice", 1), call(file, "Twice", 2)]
+        answered(pool, *calls)
+        clock.step_s = 61.0
+        assert np.isnan(pool.forecast(calls)[0]).all()
+        assert pool.usage.skipped == 2
+    finally:
+        pool.close()
+
+
 def test_only_code_that_the_settings_name_is_run(pool: ExpertPool, file: Path) -> None:
     """A model file from elsewhere cannot bring code of its own."""
     foreign = OwnCall("Twice-1", 1, OwnModel(f"{file}:Prints", 2, b""), np.ones((1, 2, 1)))

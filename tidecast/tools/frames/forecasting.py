@@ -70,10 +70,11 @@ def forecast(
     request = request_of(options, level=level, horizon=h)
 
     from tidecast.online.forecaster import Forecaster
+    from tidecast.own_experts.in_process import InProcess
 
     histories = request.read(frame)
     series = request.settings.series.model_copy(update={"target": histories.accepted[0].features[0]})
-    forecaster = Forecaster(series)
+    forecaster = Forecaster(series, own=InProcess(request.settings.experts))
     forecaster.known = known_values(histories.accepted)
     if store is not None:
         load_champions(forecaster, _existing(store))
