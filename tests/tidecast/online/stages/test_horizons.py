@@ -202,8 +202,9 @@ def test_intervals_cover_as_promised_at_every_step_of_a_wandering_series(steps_a
     values = np.random.default_rng(steps_ahead).normal(size=1500).cumsum()
     settings = SeriesSettings(horizon=steps_ahead)
     made = answers_to(forecaster_of(settings=settings), values.tolist())
+    paths = [steps_of(forecast) for forecast in made]
     for step in range(2, steps_ahead + 1):
-        due = [steps_of(forecast)[step - 1] for forecast in made[100:-step]]
+        due = [path[step - 1] for path in paths[100:-step]]
         ends = np.array([(each.lower, each.upper) for each in due], float)
         actual = values[100 + step :]
         assert 0.85 <= ((ends[:, 0] <= actual) & (actual <= ends[:, 1])).mean() <= 0.95
