@@ -19,6 +19,7 @@ from tidecast.models.known.values import KnownValues
 from tidecast.settings import Settings
 from tidecast.wire import DeadLetter, id_pair
 from tidecast.wire.known import KnownEntry, known_keys, parse_known
+from worker.log_limiter import LogLimiter
 from worker.metrics import Health
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
@@ -53,6 +54,7 @@ class KnownStream:
         self._most_bytes = settings.series.max_entry_bytes
         self._dead_kept = settings.worker.dead_kept
         self._health = health
+        self._limiter = LogLimiter()
         self._last = "0-0"
         self._looked_at = -float("inf")
 
@@ -92,9 +94,9 @@ class KnownStream:
             except ResponseError as exc:
                 if not lacks_right(exc):
                     raise
-                log.warning(
-                    "known values cannot be read", key=self._key, remedy=f"grant the worker's user ~{self._key}"
-                )
+                if times := self._limiter.count("right"):
+                    remedy = f"grant the worker's user ~{self._key}"
+                    log.warning("known values cannot be read", key=self._key, times=times, remedy=remedy)
                 return 2**63
             if entries:
                 self._take(entries)
@@ -118,9 +120,9 @@ class KnownStream:
 
     def _reject(self, letter: DeadLetter) -> None:
         """Write a dead letter under the entry's id, unless another worker has written it."""
-        log.warning(
-            "a known value was rejected", id=letter.id, detail=letter.detail, remedy="`tidecast dead` lists them"
-        )
+        if times := self._limiter.count(letter.reason):
+            remedy = "`tidecast dead` lists them"
+            log.warning("known values were rejected", count=times, id=letter.id, detail=letter.detail, remedy=remedy)
         flat = letter.encode()
         fields = cast("Any", dict(zip(flat[::2], flat[1::2], strict=True)))
         try:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.harness.models import make_model, network_alone
 from tests.worker.harness import NOW, add, forecasts, new_worker, quick, sample
@@ -120,6 +121,16 @@ def test_bad_entries_become_dead_letters_once(settings: Settings, redis: Redis, 
     )
     with Client(redis_server.url) as client:
         assert letters == list(client.dead(block_ms=1, stop_when_idle=True, since="0"))
+
+
+def test_many_bad_entries_are_one_line_in_the_log(settings: Settings, redis: Redis) -> None:
+    """A program that pushes nonsense must not fill the disk; each entry is a dead letter all the same."""
+    for number in range(1, 301):
+        redis.xadd("known", {"series": "a", "ts": "soon", "price": "1"}, id=f"{number}-0")
+    with capture_logs() as lines:
+        KnownStream(redis, settings, Health()).look(0)
+    assert [line["event"] for line in lines] == ["known values were rejected"]
+    assert redis.xlen("known_dead") == 300
 
 
 def test_series_without_their_values_are_counted(settings: Settings, store: ModelStore, redis: Redis) -> None:
