@@ -91,7 +91,7 @@ def judged(
     count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
     newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
     learned = learn_history(training_set.grid, training_set.seasons, training_set.step_ms, most_rows)
-    own = _refitted(own, training_set, moves)
+    own = _refitted(own, training_set, moves, settings.train.seed)
     header = header.model_copy(update=figures)
     model = Model(header, model.weights, panel, newest, learned.online, own, learned.profiles)
     return Judged(_verdict(training_set, decision, without_own), model, decision.promote)
@@ -103,17 +103,17 @@ def _own_expert(training_set: TrainingSet, settings: Settings) -> tuple[OwnModel
     if source is None:
         return None, None
     try:
-        return fit_own(source, training_set.grid, training_set.rows_before_tail), None
+        return fit_own(source, training_set.grid, training_set.rows_before_tail, settings.train.seed), None
     except OwnExpertError as exc:
         return None, str(exc)
 
 
-def _refitted(own: OwnModel | None, training_set: TrainingSet, moves: MoveStats) -> OwnModel | None:
+def _refitted(own: OwnModel | None, training_set: TrainingSet, moves: MoveStats, seed: int) -> OwnModel | None:
     """Return an own expert fitted on the tail too, as the linear experts are."""
     if own is None or moves.broken:
         return own
     try:
-        return fit_own(own.source, training_set.grid, len(training_set.grid))
+        return fit_own(own.source, training_set.grid, len(training_set.grid), seed)
     except OwnExpertError:
         return own
 

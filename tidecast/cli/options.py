@@ -34,7 +34,7 @@ PresetOption = Annotated[
     str | None, typer.Option(help="The preset of the networks: default, tutorial, revin, residual or seasonal.")
 ]
 SeedOption = Annotated[
-    int | None, typer.Option(help="The seed of the initial weights and of the order of the examples.")
+    int | None, typer.Option(help="The seed of the initial weights, the order of the examples and own experts.")
 ]
 NonNegativeOption = Annotated[
     bool, typer.Option("--non-negative", help="Keep forecasts and intervals at 0 or above, for counts.")

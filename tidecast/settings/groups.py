@@ -232,7 +232,9 @@ class TrainSettings(Group):
     shared_epochs: int = Field(12, ge=0, description="The epochs of a cohort's network; 0: none is trained.")
     validation: float = Field(0.1, gt=0, lt=0.9, description="The share of the training part that stops it early.")
     test: float = Field(0.15, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
-    seed: int = Field(0, ge=0, lt=2**32, description="Of the initial weights and the order of the examples.")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Of the initial weights, the order of the examples, and the fit of own experts."
+    )
 
 
 class RetrainSettings(Group):

@@ -1,5 +1,9 @@
 """Fit an expert of the user's own on a series."""
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from tidecast.errors import SettingsError, TidecastError
@@ -15,13 +19,14 @@ class OwnExpertError(TidecastError):
     """An own expert that cannot be fitted on a series."""
 
 
-def fit_own(source: str, grid: Grid, stop: int) -> OwnModel:
+def fit_own(source: str, grid: Grid, stop: int, seed: int) -> OwnModel:
     """Make an expert and fit it on the rows before `stop`.
 
     Args:
         source: where its code is found.
         grid: the series on its grid.
         stop: rows from here on are not used.
+        seed: of the random numbers that it draws from Python's or NumPy's global generator.
 
     Raises:
         OwnExpertError: its code fails, or the series is too short for its windows.
@@ -34,7 +39,8 @@ def fit_own(source: str, grid: Grid, stop: int) -> OwnModel:
             raise OwnExpertError(
                 f"own expert left out: {whole.sum()} whole windows of {expert.rows} rows, and {MIN_EXAMPLES} are needed"
             )
-        expert.fit(examples.windows[whole], examples.targets[whole])
+        with _seeded(seed):
+            expert.fit(examples.windows[whole], examples.targets[whole])
         return OwnModel(source, expert.rows, expert.state())
     except SettingsError as exc:
         raise OwnExpertError(f"own expert left out: {exc}") from exc
@@ -42,3 +48,17 @@ def fit_own(source: str, grid: Grid, stop: int) -> OwnModel:
         raise
     except Exception as exc:
         raise OwnExpertError(f"own expert left out: it failed with {type(exc).__name__}: {exc}") from exc
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators, which scikit-learn uses by default, and restore them afterwards."""
+    former = random.getstate()
+    former_numpy = np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(former)
+        np.random.set_state(former_numpy)

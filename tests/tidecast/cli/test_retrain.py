@@ -38,17 +38,19 @@ def test_by_hand_every_partition_is_trained_once_and_the_sum_is_printed(
 def test_named_series_are_trained_due_or_not_and_no_other_partition(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis: Redis
 ) -> None:
-    """Each in the partition that it belongs to, once."""
+    """Each in the partition that it belongs to, once, with the seed."""
     monkeypatch.setenv("TIDECAST_PARTITIONS", "8")
     its = partition_of("a", 8)
     other = next(f"s{n}" for n in range(99) if partition_of(f"s{n}", 8) != its)
     expected = {its: ["a"], partition_of(other, 8): [other]}
     stand_for_the_trainer(
-        monkeypatch, f"assert told['force'] and told['series'] == {expected!r}[told['partition']]\n{FINISH}"
+        monkeypatch,
+        f"assert told['force'] and told['series'] == {expected!r}[told['partition']]\n"
+        f"assert told['settings']['train']['seed'] == 7\n{FINISH}",
     )
     for partition, (name,) in expected.items():
         redis.hset(keys_of(partition, 8).state, name, "state")
-    assert 0 == run_command("retrain", "a", other, "a")
+    assert 0 == run_command("retrain", "a", other, "a", "--seed", "7")
     assert capsys.readouterr().out.startswith("6 series trained")
 
 

@@ -155,6 +155,16 @@ def test_the_file_has_a_row_for_each_reading_of_the_test_part(tmp_path: Path) ->
     assert all(float(row["yhat_lower"]) <= float(row["yhat"]) <= float(row["yhat_upper"]) for row in written)
 
 
+def test_the_same_seed_writes_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    """A backtest can be repeated."""
+    files = []
+    for i, seed in enumerate((5, 5, 6)):
+        settings = load_settings(store=tmp_path, train=QUICK | {"seed": seed, "shared_epochs": 0})
+        write(tmp_path / str(i), backtest([history()], 0.2, settings, SMALL).settled)
+        files.append((tmp_path / str(i)).read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
 def test_a_series_without_a_model_is_answered_too(tmp_path: Path) -> None:
     """Too short to train on, another target's name: still a forecast for every reading."""
     rows = backtest([history(readings=20, target="temp")], 0.5, load_settings(store=tmp_path, train=QUICK)).settled[

@@ -34,6 +34,7 @@ from trainer.reports import canvas, gate_figures
 from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.explain import Explanation, explain, lines, run, show
 from trainer.reports.html_page import picture_path
+from trainer.reports.report import report
 from trainer.reports.target import ReportTarget, Request
 from trainer.reports.trace import Trace, trace
 from trainer.reports.unit_figure import Unit, draw_unit
@@ -65,6 +66,20 @@ def test_the_last_hidden_states_give_the_models_forecast(spec: Spec) -> None:
     assert result.forecast == pytest.approx(float(own_answers(model, newest[None])[0]), rel=1e-5)
     shown = np.concatenate([cell.last_hidden for cell in result.last_layer])
     assert result.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + result.bias, rel=1e-5)
+
+
+def test_the_same_version_gives_the_same_bytes_again(tmp_path: Path) -> None:
+    """Reports and explanations draw no random number, so they have no seed."""
+    settings = load_settings(store=tmp_path / "models")
+    store = ModelStore(settings.store)
+    store.publish(make_version())
+    folders = [tmp_path / name for name in ("first", "again")]
+    for folder in folders:
+        for write in (explain, report):
+            write(SERIES, make_history(), settings, store, folder)
+    written, again = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert written == again
+    assert len(written) == 10
 
 
 @each_spec

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tidecast.errors import SettingsError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, passed_settings
 from tidecast.wire import EVENTS, Event, partition_of
+from trainer import pipeline
 from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
 from trainer.retrain.run import RetrainRequest, Summary, run
@@ -138,6 +140,21 @@ def test_a_series_that_is_asked_for_is_trained_by_force(settings: Settings, redi
     assert ["a"] == store.series()
     run(settings, RetrainRequest(0, ("a",), force=True))
     assert [1, 2] == store.versions("a")
+
+
+def test_the_same_seed_trains_the_same_bytes_again_and_another_does_not(
+    settings: Settings, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retraining run can be repeated in an empty store; the file also holds the time of its creation, fixed here."""
+    send(redis, range(220), ("a",))
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(time=lambda: TS / 1000))
+    files = []
+    for i, seed in enumerate((5, 5, 6)):
+        seeded = changed(settings, train={"seed": seed}).model_copy(update={"store": tmp_path / str(i)})
+        assert 1 == run(seeded, RetrainRequest(0)).trained
+        (file,) = (tmp_path / str(i)).rglob("*.safetensors")
+        files.append(file.read_bytes())
+    assert files[0] == files[1] != files[2]
 
 
 def test_a_pattern_and_a_partition_bound_what_is_read(settings: Settings, redis: Redis, store: ModelStore) -> None:

@@ -26,7 +26,7 @@ class FrameOptions(TypedDict, total=False):
         time_column: the column with the times; None: `ds`, another usual name, or the only column with times.
         preset: the preset of the networks: `default`, `tutorial`, `revin`, `residual` or `seasonal`.
         shape: the shape of the networks, such as `{"units": 20, "layers": 2, "bidirectional": True}`.
-        seed: of the initial weights and the order of the examples; None: the setting `train.seed`.
+        seed: of the initial weights, the order of the examples and own experts; None: the setting `train.seed`.
         train: settings of the training, such as `{"epochs": 4}`.
         series: settings of the series, such as `{"minimum": 0}`.
         experts: experts of your own, such as `{"series": [{"pattern": "*", "source": "boosting.py:boosting"}]}`.

@@ -21,13 +21,27 @@ def files(store: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(store.rglob("*.safetensors"))]
 
 
+def own_forest(file: Path) -> dict[str, Any]:
+    """Write an own expert that learns from random samples, and return the settings that name it."""
+    file.write_text(
+        "from sklearn.ensemble import ExtraTreesRegressor\n"
+        "from tidecast import SklearnExpert\n"
+        "forest = lambda: SklearnExpert(ExtraTreesRegressor(2, max_depth=2), rows=4)\n"
+    )
+    return {"series": [{"pattern": "*", "source": f"{file}:forest"}]}
+
+
 @pytest.mark.keras
 def test_a_seed_trains_the_same_bytes_again_and_another_trains_others(tmp_path: Path) -> None:
-    """A run can be repeated. The verdicts of two runs are compared series by series."""
+    """A run can be repeated, own experts included. The verdicts of two runs are compared series by series."""
+    own = own_forest(tmp_path / "own.py")
     frame = pd.concat([wave("a", 200), wave("b"), wave("short").head(3)], ignore_index=True)
-    first, again, other = (train(frame, tmp_path / str(i), seed=seed, **SMALL) for i, seed in enumerate((5, 5, 6)))
+    first, again, other = (
+        train(frame, tmp_path / str(i), seed=seed, experts=own, **SMALL) for i, seed in enumerate((5, 5, 6))
+    )
     assert 2 == len(files(first.store))
     assert files(first.store) == files(again.store) != files(other.store)
+    assert first.models["b"].model.own != other.models["b"].model.own is not None
     pd.testing.assert_frame_equal(first.verdicts, again.verdicts)
     assert ["a", "b", "short"] == first.verdicts["unique_id"].tolist()
     assert {"a", "b"} == set(first.models)

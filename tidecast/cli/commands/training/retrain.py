@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tidecast.cli.completion import series_in_store
-from tidecast.cli.options import InstallationOptions, JsonOption, with_setting
+from tidecast.cli.options import InstallationOptions, JsonOption, SeedOption, with_setting
 from tidecast.connection.known_series import answered_series
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.outputs import check_folder
@@ -27,11 +27,13 @@ def retrain(
         int | None,
         typer.Option(help="With --daemon, serve metrics and probes on this port; 0 picks a free one."),
     ] = None,
+    seed: SeedOption = None,
     as_json: JsonOption = False,
     installation: InstallationOptions,
 ) -> None:
     """Retrain all due series now; with --daemon, run the schedule (Ctrl+C to stop)."""
     settings = with_setting(installation.settings(), "worker", "health_port", health_port)
+    settings = with_setting(settings, "train", "seed", seed)
     if not daemon:
         if health_port is not None:
             raise SettingsError("--health-port works only with --daemon: leave it out, or add --daemon")
