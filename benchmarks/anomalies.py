@@ -21,7 +21,7 @@ from tidecast.arrays import Bools, Float
 from tidecast.files.history import History
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import AnomalySettings, SeriesSettings
-from tidecast.tools.virtual_clock import results_of
+from trainer.evaluation.virtual_clock import results_of
 
 DEFAULT = AnomalySettings().threshold
 THRESHOLDS = (300.0, 1000.0, 2000.0, DEFAULT, 20_000.0)

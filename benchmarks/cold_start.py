@@ -32,8 +32,8 @@ from tidecast.models.calendar_seasons import calendar_seasons
 from tidecast.models.time_grid import typical_step
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
-from tidecast.tools.virtual_clock import results_of
 from tidecast.wire import Forecast
+from trainer.evaluation.virtual_clock import results_of
 from trainer.fit.seasonality import LONGEST
 
 READINGS = WINDOWS[-1][1]  # of each series at most

@@ -21,7 +21,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from tidecast.tools.virtual_clock import results_of
+from trainer.evaluation.virtual_clock import results_of
 from trainer.pipeline import train
 from trainer.verdict import Verdict
 

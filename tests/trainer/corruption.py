@@ -17,7 +17,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from tidecast.tools.virtual_clock import entries_of
+from trainer.evaluation.virtual_clock import entries_of
 from trainer.pipeline import train
 
 WINDOW = 200  # readings over which the forecasts must not be worse than the last value

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, History, known_values
 from tidecast.files.refusal import Refusal, print_notes
-from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.presets import preset
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -25,7 +24,6 @@ from tidecast.settings import Settings
 from tidecast.tools import backtest_report
 from tidecast.tools.backtest_report import Settled, cut, part
 from tidecast.tools.champions import load_champions
-from tidecast.tools.virtual_clock import results_of
 from tidecast.wire import Forecast
 
 if TYPE_CHECKING:
@@ -112,6 +110,8 @@ def backtest(
         SettingsError: the share is out of range.
         HistoryError: no series is long enough to be split.
     """
+    from trainer.evaluation.virtual_clock import forecasts_from
+
     check_test_size(test_size)
     usable = [history for history in histories if cut(history, test_size) < len(history)]
     if not usable:
@@ -171,32 +171,6 @@ def trained_forecaster(
         load_champions(forecaster, store)
     forecaster.known = known_values(histories)
     return forecaster
-
-
-def forecasts_from(
-    histories: Sequence[History], starts: Mapping[str, int], forecaster: "Forecaster"
-) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
-    """Forecast histories from a reading on.
-
-    Args:
-        histories: the histories.
-        starts: by series, the first reading to forecast. The readings before it fill the window; the records of the
-            experts do not learn from them.
-        forecaster: with the models.
-
-    Returns:
-        The forecasts by series, and the reason of each series' first dead reading.
-    """
-    # Some more are added, which the experts do not read: the first rows of a window never count as gross errors.
-    first = {series: start - forecaster.rows_read(series) - int(FEWEST_ROWS) for series, start in starts.items()}
-    made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
-    reasons: dict[str, str] = {}
-    for result in results_of(forecaster, histories, first):
-        for forecast in result.forecasts:
-            made[forecast.series].append(forecast)
-        for letter in result.dead:
-            reasons.setdefault(letter.fields[b"series"].decode(), letter.detail)
-    return made, reasons
 
 
 def _too_short(history: History, test_size: float) -> Refusal:

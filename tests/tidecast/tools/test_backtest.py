@@ -19,10 +19,10 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 from tidecast.tools.backtest import BacktestJob, backtest, run, write
-from tidecast.tools.virtual_clock import entries_of
 from tidecast.wire import keys_of
 from trainer import shared_networks
 from trainer.data.source import Source
+from trainer.evaluation.virtual_clock import entries_of
 from trainer.pipeline import train
 from worker.loop import Worker
 from worker.metrics import Health

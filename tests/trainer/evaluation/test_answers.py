@@ -13,9 +13,9 @@ from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
-from tidecast.tools.virtual_clock import entries_of
 from trainer.evaluation import answers as module
 from trainer.evaluation.answers import blended, grid_of
+from trainer.evaluation.virtual_clock import entries_of
 
 
 def live_answers(model: Model, given: History, first: int) -> Float:

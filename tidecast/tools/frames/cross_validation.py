@@ -158,8 +158,9 @@ def _forecast(
     histories: Sequence[History], cutoffs: Mapping[str, Sequence[int]], method: _Method
 ) -> Iterator[tuple[History, Mapping[int, Forecast], str]]:
     """Train on the readings up to each first cutoff, and yield each series' forecasts by the time they were made."""
-    from tidecast.tools.backtest import forecasts_from, trained_forecaster
+    from tidecast.tools.backtest import trained_forecaster
     from tidecast.tools.backtest_report import part
+    from trainer.evaluation.virtual_clock import forecasts_from
 
     starts = {history.series: cutoffs[history.series][0] + 1 for history in histories}
     forecaster = trained_forecaster(histories, starts, method.settings, method.spec)

@@ -16,7 +16,6 @@ from tidecast.tools.frames.building import COLUMNS, import_pandas, in_order, mom
 from tidecast.tools.frames.frame_options import FrameOptions, check_count, request_of
 from tidecast.tools.frames.left_out import warn_of_left_out
 from tidecast.tools.own_packages import own_packages
-from tidecast.tools.virtual_clock import results_of
 from tidecast.wire import Forecast, steps_of
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def _existing(store: Path | str) -> ModelStore:
 
 def _newest(forecaster: "Forecaster", histories: Sequence[History]) -> tuple[Mapping[str, Forecast], Mapping[str, str]]:
     """Return the newest forecast of each series that has a time, and why a series has none."""
+    from trainer.evaluation.virtual_clock import results_of
+
     starts = {history.series: _start(forecaster, history) for history in histories}
     newest = {}
     reasons = {h.series: "one reading has no step to the next: give at least two" for h in histories}

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from tidecast.files.history import History
+from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.moments import wire_text
-
-if TYPE_CHECKING:
-    from tidecast.online.batch import BatchResult, Entry
-    from tidecast.online.forecaster import Forecaster
+from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.forecaster import Forecaster
+from tidecast.wire import Forecast
 
 BATCH = 1000  # readings handled together, as in a worker under load
 
 
 def results_of(
-    forecaster: "Forecaster", histories: Sequence[History], starts: Mapping[str, int] | None = None
-) -> Iterator["BatchResult"]:
+    forecaster: Forecaster, histories: Sequence[History], starts: Mapping[str, int] | None = None
+) -> Iterator[BatchResult]:
     """Forecast histories; yield the result of each batch, whose time is that of its newest reading.
 
     Args:
@@ -29,7 +28,33 @@ def results_of(
         yield forecaster.handle(batch, _ms(batch[-1][0]))
 
 
-def entries_of(histories: Sequence[History], starts: Mapping[str, int] | None = None) -> list["Entry"]:
+def forecasts_from(
+    histories: Sequence[History], starts: Mapping[str, int], forecaster: Forecaster
+) -> tuple[dict[str, list[Forecast]], dict[str, str]]:
+    """Forecast histories from a reading on.
+
+    Args:
+        histories: the histories.
+        starts: by series, the first reading to forecast. The readings before it fill the window; the records of the
+            experts do not learn from them.
+        forecaster: with the models.
+
+    Returns:
+        The forecasts by series, and the reason of each series' first dead reading.
+    """
+    # Some more are added, which the experts do not read: the first rows of a window never count as gross errors.
+    first = {series: start - forecaster.rows_read(series) - int(FEWEST_ROWS) for series, start in starts.items()}
+    made: dict[str, list[Forecast]] = {history.series: [] for history in histories}
+    reasons: dict[str, str] = {}
+    for result in results_of(forecaster, histories, first):
+        for forecast in result.forecasts:
+            made[forecast.series].append(forecast)
+        for letter in result.dead:
+            reasons.setdefault(letter.fields[b"series"].decode(), letter.detail)
+    return made, reasons
+
+
+def entries_of(histories: Sequence[History], starts: Mapping[str, int] | None = None) -> list[Entry]:
     """Return the readings of histories as stream entries in the order of their times, which are their ids.
 
     Args:
@@ -41,7 +66,7 @@ def entries_of(histories: Sequence[History], starts: Mapping[str, int] | None = 
     return sorted(entries, key=lambda entry: _ms(entry[0]))
 
 
-def _entries(history: History, start: int) -> Iterator["Entry"]:
+def _entries(history: History, start: int) -> Iterator[Entry]:
     name = history.series.encode()
     fields = [feature.encode() for feature in history.features]
     for ts, row in zip(history.ts[start:].tolist(), history.values[start:].tolist(), strict=True):
