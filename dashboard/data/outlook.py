@@ -6,11 +6,15 @@ from typing import cast
 import numpy as np
 
 from dashboard.data.connected import Connected
+from tidecast.connection.partitions import newest_entries
 from tidecast.errors import StateError, StreamError
 from tidecast.models.experts import EXPERTS
+from tidecast.models.step_scores import StepScore, step_scores
 from tidecast.wire import Forecast, Step, steps_of
 
 LEAST_WEIGHT = 0.005  # smaller weights are not shown
+SCANNED = 5_000  # newest forecasts of a partition, which are read for the scores by step
+SCORED = 300  # of them at most, of one series
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,26 @@ class OutlookReader(Connected):
         except StreamError:
             steps = ()
         return Outlook(steps, *weights_of(head))
+
+    def scores(self, series: str) -> list[StepScore]:
+        """Return the scores of a series' newest forecasts by step; they lack the MASE.
+
+        Raises:
+            RedisError: Redis is not available, or refuses.
+        """
+        raw = series.encode()
+        newest: list[Forecast] = []
+        for entry_id, fields in newest_entries(self._redis, self._keys_of(series).forecasts, SCANNED):
+            if fields.get(b"series") != raw:
+                continue
+            try:
+                newest.append(Forecast.decode(entry_id, fields))
+            except StreamError:
+                continue
+            if len(newest) > SCORED:
+                break
+        made = newest[::-1]
+        return step_scores(made[:-1], np.array([forecast.y for forecast in made[1:]]))
 
 
 def weights_of(head: bytes | None) -> tuple[dict[str, float], bool]:

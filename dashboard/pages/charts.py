@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dashboard.data.recent import ANOMALY, DUE, ERROR, LOWER, NAIVE, ORIGIN, UPPER, YHAT, Y
 from tidecast.arrays import Float
+from tidecast.models.step_scores import StepScore
 from tidecast.pictures.colours import FORECAST, FORGET, INPUT, LAST_VALUE, READING
 from tidecast.pictures.weights import Area, areas
 from tidecast.wire import Event, Step
@@ -167,6 +168,29 @@ def error_data(points: Float) -> list[Points]:
     at = points[known, ORIGIN]
     every = len(at) // MOST_POINTS + 1
     return [_pairs(at[::every], _smoothed(np.abs(points[known, column]))[::every]) for column in (ERROR, NAIVE)]
+
+
+def steps_chart() -> dict[str, Any]:
+    """Return the chart of the errors and the coverage by step, without data."""
+    bars = [
+        line(name, colour, width=0) | {"type": "bar"}
+        for name, colour in (("forecast", FORECAST), ("last value", LAST_VALUE))
+    ]
+    options = chart([*bars, line("coverage", READING, width=1.8) | {"yAxisIndex": 1, "showSymbol": True}])
+    options["xAxis"] = named_axis("step") | {"type": "category", "data": []}
+    options["grid"] = GRID | {"bottom": 22}
+    share = {"type": "value", "min": 0, "max": 1, "splitLine": {"show": False}}
+    share["axisLabel"] = {"color": QUIET, ":formatter": "value => Math.round(100 * value) + ' %'"}
+    options["yAxis"] = [options["yAxis"] | {"min": 0}, share]
+    return options
+
+
+def put_steps(options: dict[str, Any], scores: Sequence[StepScore]) -> None:
+    """Put scores into the options of `steps_chart`."""
+    options["xAxis"]["data"] = [str(score.step) for score in scores]
+    for series, name in zip(options["series"], ("mae", "mae_last_value", "coverage"), strict=True):
+        values = [getattr(score, name) for score in scores]
+        series["data"] = [None if value is None else float(f"{value:.4g}") for value in values]
 
 
 def curve_chart(curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The cards of a series' readings and forecasts: live, or over the last hour, day or week."""
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,10 +16,13 @@ from dashboard.pages.formats import NOTHING, count_text, number_text, series_pat
 from dashboard.pages.frame import Context, chart, every_second, folded
 from dashboard.pages.tables import table_of_texts
 from tidecast.arrays import Float
+from tidecast.models.step_scores import COLUMNS as STEP_COLUMNS
+from tidecast.models.step_scores import StepScore
 from tidecast.wire import Step
 
 LOOK_S = 1.0
 EVENTS_MARKED = 100  # newest
+SCORE_EVERY_S = 60.0
 LIVE = f"The newest readings, at most {POINTS}. Times are in UTC."
 
 
@@ -40,6 +44,7 @@ class StreamCards:
         self._outlook: Outlook | None = None
         self._drawn: object = None
         self._asked_id = ""
+        self._scored_at = -SCORE_EVERY_S
         self._has_weights = False  # whether those over time were computed
         self._over_time: Weights | None = None
         self._build()
@@ -72,6 +77,9 @@ class StreamCards:
     def _build_steps(self) -> None:
         with ui.element("div").classes("contents") as self._steps_place, folded("Next steps"):
             self._steps = ui.html("", sanitize=False)
+            ui.label("Errors and coverage of the newest forecasts by step").classes("quiet")
+            self._by_step = chart(charts.steps_chart())
+            self._scores = ui.html("", sanitize=False)
         self._steps_place.set_visibility(False)
 
     def _points(self) -> Float | None:
@@ -129,6 +137,21 @@ class StreamCards:
         self._steps.set_content(steps_html(outlook.steps))
         self._look()
         await self._draw_weights(i, outlook)
+        await self._draw_scores(outlook)
+
+    async def _draw_scores(self, outlook: Outlook) -> None:
+        """Draw the scores by step, if there are several: at first, and then once in a while."""
+        if len(outlook.steps) < 2 or time.monotonic() < self._scored_at + SCORE_EVERY_S:
+            return
+        self._scored_at = time.monotonic()
+        try:
+            scores = await run.io_bound(self._context.outlooks.scores, self._series)
+        except (RedisError, OSError):
+            return  # the banner reports it
+        if scores:
+            charts.put_steps(self._by_step.options, scores)
+            self._by_step.update()
+            self._scores.set_content(scores_html(scores))
 
     async def _draw_weights(self, i: int | None, outlook: Outlook) -> None:
         """Draw the weights over time: computed again at first, and from then on as the worker stores them."""
@@ -189,6 +212,13 @@ def steps_html(steps: Sequence[Step]) -> str:
         for step in steps
     ]
     return table_of_texts(("step", "time (UTC)", "forecast", "interval"), rows)
+
+
+def scores_html(scores: Sequence[StepScore]) -> str:
+    """Return the table of the scores by step as HTML, without the columns that are not known here."""
+    rows = [dict(zip(STEP_COLUMNS, score.cells(), strict=True)) for score in scores]
+    columns = [name for name in STEP_COLUMNS if any(row[name] for row in rows)]
+    return table_of_texts(columns, [[row[name] for name in columns] for row in rows])
 
 
 def weights_html(outlook: Outlook) -> str:

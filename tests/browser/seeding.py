@@ -56,8 +56,7 @@ def seed_forecasts(redis: Redis, names: list[str], rounds: int, *, naive_from: i
                     error = y - before[i][0]
                     score = abs(error) / before[i][1]
                     fields |= {"error": f"{error:.6g}", "anomaly_score": f"{score:.6g}", "anomaly": int(score > ODD)}
-                if turn == rounds - 1:
-                    fields |= _ahead(waves[i], turn, width)
+                fields |= _ahead(waves[i], turn, width)
                 before[i] = (yhat, width)
                 pipeline.xadd("forecasts", fields, id=f"{arrived}-{i}")
             pipeline.execute()
@@ -82,8 +81,8 @@ def _ahead(wave: list[float], turn: int, width: float) -> dict[str, str]:
     """Return the fields of the steps after the next."""
     fields = {}
     for step in range(2, STEPS + 1):
-        yhat = wave[turn + step]
         wide = width * step**0.5
+        yhat = wave[turn + step] + random.Random(f"{turn} {step}").gauss(0, wide / 2)
         fields |= {f"yhat_{step}": f"{yhat:.6g}"}
         fields |= {f"yhat_{step}_lower": f"{yhat - wide:.6g}", f"yhat_{step}_upper": f"{yhat + wide:.6g}"}
     return fields

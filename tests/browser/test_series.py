@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-STEP_CELLS = ".plain td[data-name=step]"
+STEP_CELLS = ".plain >> nth=0 >> td[data-name=step]"
 COMPONENT = "getElement(+document.querySelector('.chart.tall').id.slice(1))"
 STREAM = f"{COMPONENT}.chart.getOption()"
 # The data of the gates' charts, the lines first.
@@ -61,10 +61,11 @@ def test_the_page_shows_versions_their_evidence_and_the_events(
         page.wait_for_selector(".badge.is-anomalous")
         page.wait_for_selector("text=3 (answers)")
         page.wait_for_selector("text=37.58, expected 32.1")
-        assert 4 == page.locator(".card:not(.gates) svg").count()
+        assert 5 == page.locator(".card:not(.gates) svg").count()
         page.wait_for_selector(".card svg:has-text('online recent')")
         assert 0 == page.locator("text=Roll back").count()
         page.wait_for_selector("text=Next steps")
+        page.wait_for_selector("text=last value's")
         assert [str(step) for step in range(1, STEPS + 1)] == page.locator(STEP_CELLS).all_inner_texts()
         assert page.inner_text(".weight >> nth=0").startswith("lstm")
         assert 1 == page.evaluate(f"{STREAM}.series[4].data.length")

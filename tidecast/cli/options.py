@@ -36,6 +36,9 @@ PresetOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option(help="The seed of the initial weights, the order of the examples and own experts.")
 ]
+HorizonOption = Annotated[
+    int | None, typer.Option(help="How many steps ahead to forecast; by default the setting series.horizon.")
+]
 NonNegativeOption = Annotated[
     bool, typer.Option("--non-negative", help="Keep forecasts and intervals at 0 or above, for counts.")
 ]
@@ -176,7 +179,16 @@ class ReportOptions:
     version: VersionOption = None
     out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/reports")
     as_json: JsonOption = False
+    horizon: HorizonOption = None
     installation: InstallationOptions
+
+    def settings(self) -> Settings:
+        """Load the settings with these options.
+
+        Raises:
+            SettingsError: a setting is invalid.
+        """
+        return with_setting(self.installation.settings(), "series", "horizon", self.horizon)
 
     def request(self) -> "Request":
         """Return the request for the trainer's reports."""

@@ -74,6 +74,8 @@ def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
     if job.pictures:
         backtest_report.draw(job.pictures, histories, settled)
     scores = [backtest_report.score(histories[series], rows, job.test_size) for series, rows in settled.items()]
+    if job.pictures:
+        backtest_report.draw_steps(job.pictures / "steps.png", scores, settings.series.level)
     refused = (*read.refused, *tested.refused)
     backtest_report.show(scores, refused, job.out, as_json=as_json)
     return not refused

@@ -12,6 +12,8 @@ from rich.console import Console
 from tidecast.files.history import History
 from tidecast.files.refusal import Refusal, print_refused
 from tidecast.models.metrics import skill
+from tidecast.models.step_scores import COLUMNS as STEP_COLUMNS
+from tidecast.models.step_scores import StepScore, mean_scores, step_scores
 from tidecast.outputs import table_of
 from tidecast.wire import Forecast
 
@@ -41,6 +43,7 @@ class BacktestScore:
     skill_seasonal: float | None  # 1 - MAE / MAE of the value one season before
     coverage: float | None  # the share of readings inside their interval
     width: float | None  # mean width over the first part's last-value MAE
+    steps: list[StepScore]  # by the number of steps ahead
 
 
 def cut(history: History, test_size: float) -> int:
@@ -78,6 +81,7 @@ def score(history: History, settled: Sequence[Settled], test_size: float) -> Bac
         skill_seasonal=_skill_seasonal(history, season, settled, mae),
         coverage=float(np.mean([lower <= y <= upper for lower, y, upper in bounds])) if bounds else None,
         width=float(np.mean([u - lower for lower, _, u in bounds])) / scale if bounds and scale else None,
+        steps=step_scores([row.forecast for row in settled], np.array([row.y for row in settled]), scale),
     )
 
 
@@ -121,12 +125,29 @@ def draw(folder: Path, histories: Mapping[str, History], settled: Mapping[str, S
         (folder / f"{name}.png").write_bytes(png(figure))
 
 
+def draw_steps(file: Path, scores: Sequence[BacktestScore], level: float) -> None:
+    """Draw the means of the error and of the coverage over all series by step; nothing for one step.
+
+    Args:
+        file: the picture to write.
+        scores: of the series.
+        level: the coverage that the intervals aim at.
+    """
+    from trainer.reports.canvas import Sheet, png
+    from trainer.reports.steps import errors_by_step
+
+    steps = mean_scores([score.steps for score in scores])
+    if len(steps) > 1:
+        file.write_bytes(png(errors_by_step(steps, level, "mean of all series", Sheet())))
+
+
 def show(scores: Sequence[BacktestScore], refused: Sequence[Refusal], out: Path, *, as_json: bool) -> None:
     """Print the scores and the refused series; the latter also to standard error."""
     print_refused(refused)
     if as_json:
         answer = {
             "overall": _overall(scores),
+            "steps": [asdict(step) for step in mean_scores([score.steps for score in scores])],
             "series": [asdict(score) for score in scores],
             "refused": [asdict(refusal) for refusal in refused],
             "out": str(out),
@@ -139,8 +160,19 @@ def show(scores: Sequence[BacktestScore], refused: Sequence[Refusal], out: Path,
         numbers = (score.mae, score.rmse, score.mase, score.skill, score.skill_seasonal, score.coverage, score.width)
         table.add_row(score.series, str(score.readings), *("" if n is None else f"{n:.3g}" for n in numbers))
     Console().print(table)
+    _show_steps(scores)
     skill = _median([score.skill for score in scores])
     print(f"median skill {skill or 0:.3f} over {len(scores)} series; the forecasts are in {out}")
+
+
+def _show_steps(scores: Sequence[BacktestScore]) -> None:
+    """Print the means over all series by step, if there are several steps."""
+    steps = mean_scores([score.steps for score in scores])
+    if len(steps) > 1:
+        table = table_of(*STEP_COLUMNS, texts=())
+        for step in steps:
+            table.add_row(*step.cells())
+        Console().print(table)
 
 
 def _overall(scores: Sequence[BacktestScore]) -> dict[str, float | None]:

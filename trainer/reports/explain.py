@@ -1,8 +1,8 @@
 """Explanation of a model's forecast: its gates and cell state over a real window, as numbers and pictures."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tidecast.files.history import History
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS
 from tidecast.models.lstm_trace import CellTrace
+from tidecast.models.step_scores import COLUMNS as STEP_COLUMNS
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.pictures.gates import ORDER
@@ -23,8 +24,18 @@ from tidecast.settings import Settings
 from trainer.reports import figures, gate_figures, html_page
 from trainer.reports.canvas import Sheet
 from trainer.reports.html_page import Picture
-from trainer.reports.report import FOLDER, WEIGHTS_HEAD, moment, panel, weight_rows
+from trainer.reports.report import (
+    FOLDER,
+    WEIGHTS_HEAD,
+    moment,
+    next_rows,
+    panel,
+    steps_picture,
+    steps_section,
+    weight_rows,
+)
 from trainer.reports.review import Review, review
+from trainer.reports.steps import NEXT_HEAD
 from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 from trainer.reports.trace import Trace, trace
 from trainer.reports.unit_figure import Unit, draw_unit
@@ -54,6 +65,9 @@ class Explanation:
             "weights": self.review.weights.tolist(),
             "next_weights": self.review.next_weights.tolist(),
         }
+        if steps := self.review.steps:
+            summary["steps"] = [asdict(score) for score in steps.scores]
+            summary["ahead"] = [asdict(step) for step in steps.ahead]
         return summary | _trace_dict(self.trace) if self.trace else summary
 
 
@@ -128,9 +142,11 @@ def explain(
     reviewed = review(subject, settings)
     traced = trace(subject, settings.series.max_gap) if subject.model.header.network else None
     weights = html_page.picture("weights", WEIGHTS, lambda sheet: figures.weights(reviewed, sheet))
+    drawn = steps_picture(reviewed, subject.model.spec.target)
+    steps = html_page.picture("steps", *drawn) if drawn else None
     pictures = [weights, *(_pictures(subject, traced) if traced else [])]
-    html = _html(subject, reviewed, traced, pictures)
-    path = html_page.write(out, f"{subject.stem}-gates", html, pictures)
+    html = _html(subject, reviewed, traced, pictures, steps)
+    path = html_page.write(out, f"{subject.stem}-gates", html, pictures + ([steps] if steps else []))
     return Explanation(subject, traced, reviewed, path)
 
 
@@ -156,13 +172,20 @@ def show(explanation: Explanation, console: Console) -> None:
     """Print an explanation: the experts' weights, the forecast, a table for each cell, and the page's path."""
     # Series names are data: markup in them is printed as text.
     console.print(explanation.subject.model.header.series, style="bold", markup=False, highlight=False)
-    weight_table = Table(*WEIGHTS_HEAD, box=box.SIMPLE_HEAD)
-    for row in weight_rows(explanation.review):
-        weight_table.add_row(*row)
-    console.print(weight_table)
+    _show_table(WEIGHTS_HEAD, weight_rows(explanation.review), console)
+    if steps := explanation.review.steps:
+        _show_table(STEP_COLUMNS, [score.cells() for score in steps.scores], console)
+        _show_table(NEXT_HEAD, next_rows(steps), console)
     if explanation.trace:
         _show_gates(explanation.trace, console)
     console.print(f"The pictures are in {explanation.path}.", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_table(head: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    table = Table(*head, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _show_gates(traced: Trace, console: Console) -> None:
@@ -204,9 +227,12 @@ def _caption(cell: CellTrace) -> str:
     return f"{cell.name.capitalize()}{backward}. {ORDER}"
 
 
-def _html(subject: ReportTarget, reviewed: Review, traced: Trace | None, pictures: list[Picture]) -> str:
+def _html(
+    subject: ReportTarget, reviewed: Review, traced: Trace | None, pictures: list[Picture], steps: Picture | None
+) -> str:
     weights, *others = (html_page.figure(picture) for picture in pictures)
     sections = [html_page.section("Who answers", weights, html_page.table(WEIGHTS_HEAD, weight_rows(reviewed)))]
+    sections.append(steps_section(reviewed.steps, html_page.figure(steps) if steps else ""))
     if traced:
         unit, *cells = others
         sections.append(html_page.section("One unit, one step", html_page.paragraph(_forecast_text(traced)), unit))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from tidecast.files.history import History
 from tidecast.models.metrics import skill
 from tidecast.models.model import Header
+from tidecast.models.step_scores import COLUMNS as STEP_COLUMNS
 from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.pictures.gates import network_text
@@ -22,6 +23,7 @@ from trainer.reports.canvas import Sheet
 from trainer.reports.error_times import errors_by_time, has_hours, stretch_rows, worst_stretches
 from trainer.reports.html_page import Picture
 from trainer.reports.review import Review, review
+from trainer.reports.steps import ERRORS, NEXT_HEAD, StepsAhead, errors_by_step
 from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 
 FOLDER = Path("out/reports")
@@ -97,6 +99,8 @@ def _pictures(subject: ReportTarget, reviewed: Review) -> dict[str, Picture]:
             "all. A high bar is a time that the model does not know well.",
             lambda sheet: errors_by_time(reviewed, target, sheet),
         )
+    if steps := steps_picture(reviewed, target):
+        drawings["steps"] = steps
     if any(header.curves.values()):
         drawings["learning"] = (
             "The loss by epoch: on the readings learned from, and on the part that decides when to stop.",
@@ -118,10 +122,40 @@ def _html(subject: ReportTarget, reviewed: Review, pictures: dict[str, Picture])
         html_page.section("Experts", images["weights"], html_page.table(WEIGHTS_HEAD, weight_rows(reviewed))),
         html_page.section("Errors", images["residuals"], images.get("times", ""), _worst(reviewed)),
         html_page.section("Interval", images["coverage"]),
+        steps_section(reviewed.steps, images.get("steps", "")),
         html_page.section("Learning", images.get("learning", unlearned)),
         html_page.section("Evidence", html_page.paragraph(header.evidence.verdict), _contestants(header)),
         html_page.section("The version", html_page.pairs(_particulars(subject))),
     )
+
+
+def steps_picture(reviewed: Review, target: str) -> tuple[str, Callable[[Sheet], Figure]] | None:
+    """Return the caption and the drawing of the errors by step; None without several steps."""
+    if reviewed.steps is None or not reviewed.steps.scores:
+        return None
+    scores = reviewed.steps.scores
+    return ERRORS, lambda sheet: errors_by_step(scores, reviewed.level, target, sheet)
+
+
+def steps_section(steps: StepsAhead | None, picture: str) -> str:
+    """Return the section on several steps as HTML, with its picture; empty without several steps."""
+    if steps is None:
+        return ""
+    scores = html_page.table(STEP_COLUMNS, [score.cells() for score in steps.scores])
+    return html_page.section("Several steps ahead", picture, scores, html_page.table(NEXT_HEAD, next_rows(steps)))
+
+
+def next_rows(steps: StepsAhead) -> list[tuple[str, str, str, str]]:
+    """Return a row for each step after the newest reading: its number, time, forecast and interval."""
+    return [
+        (
+            str(step.step),
+            "" if step.ts is None else moment(step.ts).removesuffix(" UTC"),
+            f"{step.yhat:.5g}",
+            "" if step.lower is None or step.upper is None else f"{step.lower:.5g} to {step.upper:.5g}",
+        )
+        for step in steps.ahead
+    ]
 
 
 def _headline(header: Header, reviewed: Review) -> list[tuple[str, str]]:

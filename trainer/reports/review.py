@@ -12,6 +12,7 @@ from tidecast.models.metrics import skill
 from tidecast.settings import Settings
 from trainer.evaluation.answers import blended, expert_answers, grid_of
 from trainer.evaluation.gate import MIN_ROWS
+from trainer.reports.steps import StepsAhead, steps_ahead
 from trainer.reports.target import ReportTarget, with_next
 
 MAX_ROLLING = 100  # readings in the rolling coverage: with fewer it jumps, with more it hides a bad week
@@ -35,6 +36,7 @@ class Review:
     next_answer: float
     next_weights: Float  # (experts,)
     trained_on: bool  # whether the model was trained on these same readings
+    steps: StepsAhead | None = None  # None: `series.horizon` is 1
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -101,6 +103,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
         next_answer=float(blend.yhat[-1]),
         next_weights=blend.weights[-1],
         trained_on=trained_on,
+        steps=steps_ahead(subject, settings, first) if settings.series.horizon > 1 else None,
     )
 
 

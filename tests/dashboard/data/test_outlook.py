@@ -5,6 +5,8 @@ import pytest
 from redis import Redis
 
 from dashboard.data.outlook import OutlookReader, weights_of
+from dashboard.pages import charts
+from dashboard.pages.stream_card import scores_html
 from tests.dashboard.streams import entry
 from tests.harness.processes import forked_worker
 from tidecast.client import Client
@@ -33,6 +35,23 @@ def test_all_steps_of_a_forecast_are_returned_with_their_times(settings: Setting
     due = (Step(1, at, 2.0, 1.0, 3.0), Step(2, at + 1000, 5.0, 4.0, 6.0), Step(3, None, 7.0, None, None))
     assert due == reader.look("a", entry_id.decode()).steps
     assert () == reader.look("a", "1-1").steps
+
+
+def test_the_newest_forecasts_are_scored_by_step(settings: Settings, redis: Redis) -> None:
+    """Those of the series alone; an entry that is not a forecast is left out."""
+    for turn, y in enumerate((1.0, 2.0, 4.0)):
+        for name in ("a", "other"):
+            entry_id, fields = entry(name, turn, y, y, yhat_2=y + 2)
+            redis.xadd("forecasts", dict(fields), id=entry_id.replace(b"-0", b"-%d" % ord(name[0])))
+    redis.xadd("forecasts", {"series": "a"})
+    first, second = OutlookReader(settings).scores("a")
+    assert (2, 1.5, 1, 1.0) == (first.readings, first.mae, second.readings, second.mae)
+    assert "last value" in scores_html([first, second])
+    assert "MASE" not in scores_html([first, second])
+    options = charts.steps_chart()
+    charts.put_steps(options, [first, second])
+    assert ["1", "2"] == options["xAxis"]["data"]
+    assert [[1.5, 1.0], [1.5, 3.0], [None, None]] == [series["data"] for series in options["series"]]
 
 
 def test_weights_follow_the_errors_with_the_best_first() -> None:

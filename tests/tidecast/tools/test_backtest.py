@@ -108,18 +108,22 @@ def test_a_cohort_on_redis_gives_the_same_forecasts(
 
 
 def test_pictures_are_named_by_the_digest_of_the_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A series name never becomes part of a path."""
+    """A series name never becomes part of a path. With several steps there is a table and a picture of them."""
     file = tmp_path / "wave.csv"
     file.write_text("series,timestamp,value\n" + "\n".join(f"../x,{HOUR * t},{t % 7}" for t in range(60)))
     run(
         BacktestJob(Source((str(file),)), tmp_path / "out.csv", pictures=tmp_path / "drawn"),
-        load_settings(train=QUICK),
+        load_settings(train=QUICK, series={"horizon": 2}),
         as_json=True,
     )
-    assert json.loads(capsys.readouterr().out)["overall"]["series"] == 1
-    (picture,) = (tmp_path / "drawn").iterdir()
-    assert picture.name == f"{hashlib.sha256(b'../x').hexdigest()[:12]}.png"
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["overall"]["series"] == 1
+    assert [(1, 12), (2, 11)] == [(step["step"], step["readings"]) for step in printed["steps"]]
+    assert printed["steps"] == printed["series"][0]["steps"]
+    assert printed["steps"][0]["mae"] == pytest.approx(printed["series"][0]["mae"])
+    pictures = sorted((tmp_path / "drawn").iterdir())
+    assert [f"{hashlib.sha256(b'../x').hexdigest()[:12]}.png", "steps.png"] == [file.name for file in pictures]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in pictures)
 
 
 def test_bounds_hold_for_forecasts_and_intervals(tmp_path: Path) -> None:

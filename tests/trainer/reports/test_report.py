@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from tidecast.settings import load_settings
 from trainer.data.source import Source
 from trainer.reports import canvas, figures
 from trainer.reports.canvas import SHEETS, Sheet
+from trainer.reports.explain import explain
 from trainer.reports.html_page import picture_path
 from trainer.reports.report import moment, report, run, weight_rows
 from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
@@ -111,6 +112,23 @@ def test_the_page_keeps_the_evidence(written: Path) -> None:
     assert "<td>last value</td><td>1</td><td>1.2</td><td></td><td>0.000</td>" in html
     assert "<td>trained on</td><td>2024-01-01 to 2024-01-01 00:59 UTC</td>" in html
     assert "25 readings" in html
+
+
+def test_several_steps_have_their_errors_and_the_next_forecasts(tmp_path: Path) -> None:
+    """From the worker's code: as many as `series.horizon`, in the report and in the explanation."""
+    settings = load_settings(store=tmp_path / "models", series={"horizon": 3})
+    store = ModelStore(settings.store)
+    store.publish(make_version())
+    steps = review(load_target(SERIES, make_history(), store, None), settings).steps
+    assert steps is not None
+    assert [(1, TAIL), (2, TAIL - 1), (3, TAIL - 2)] == [(score.step, score.readings) for score in steps.scores]
+    assert [START + (ROWS + k) * STEP_MS for k in range(3)] == [step.ts for step in steps.ahead]
+    page = report(SERIES, make_history(), settings, store, tmp_path / "out")
+    explanation = explain(SERIES, make_history(), settings, store, tmp_path / "out")
+    assert [asdict(score) for score in steps.scores] == explanation.as_dict()["steps"]
+    for path in (page, explanation.path):
+        assert "".join(f"<td>{cell}</td>" for cell in steps.scores[2].cells()) in path.read_text()
+        assert picture_path(path, "steps").read_bytes().startswith(SIGNATURE)
 
 
 def test_the_tail_is_forecast_window_by_window() -> None:

@@ -8,6 +8,7 @@ import typer
 from tidecast.cli.exit_codes import SOME_REFUSED
 from tidecast.cli.options import (
     ColumnOptions,
+    HorizonOption,
     InstallationOptions,
     JsonOption,
     NonNegativeOption,
@@ -30,6 +31,7 @@ def backtest(
     ] = 0.2,
     columns: ColumnOptions,
     preset: PresetOption = None,
+    horizon: HorizonOption = None,
     non_negative: NonNegativeOption = False,
     pictures: Annotated[Path | None, typer.Option(help="The folder for a picture of each series.")] = None,
     seed: SeedOption = None,
@@ -43,6 +45,7 @@ def backtest(
 
     job = BacktestJob(readings, out, test_size, preset, pictures, scheduler or "")
     settings = with_setting(installation.settings(), "train", "seed", seed)
+    settings = with_setting(settings, "series", "horizon", horizon)
     settings = with_setting(settings, "retrain", "scheduler", scheduler)
     if not run(job, with_minimum(settings, non_negative=non_negative), as_json=as_json):
         raise typer.Exit(SOME_REFUSED)

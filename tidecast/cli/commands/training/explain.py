@@ -7,4 +7,4 @@ def explain(options: ReportOptions) -> None:
     """Show a model's gates and cell state over the newest window, as a table and a picture."""
     from trainer.reports import explain
 
-    explain.run(options.request(), options.installation.settings(), options.out, as_json=options.as_json)
+    explain.run(options.request(), options.settings(), options.out, as_json=options.as_json)
