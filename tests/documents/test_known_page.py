@@ -29,8 +29,14 @@ def test_the_blocks_of_the_page_run(tmp_path: Path, server: EmbeddedRedis) -> No
     without, known = (float(skill) for skill in re.findall(r"^0 +[\d.]+ +(-?[\d.]+)$", outputs[0], re.MULTILINE))
     assert known > without + 0.2
     assert 5 == len(re.findall(r"plant 2026-01-21", outputs[0]))
-    assert "2 rows of known values pushed" in outputs[1]
+    assert known == pytest.approx(_step_skill(outputs[1], 2), abs=0.1), outputs[:2]
+    assert "2 rows of known values pushed" in outputs[2]
     with Redis.from_url(server.url) as redis:
         entries = [fields for _, fields in redis.xrange("known")]
     assert [b"43.5", None, b"4.0", b"5.0", b"43.5", b"44.0"] == [fields.get(b"price") for fields in entries]
     assert b"-2.5" == entries[1][b"temperature"]
+
+
+def _step_skill(output: str, step: int) -> float:
+    """Return the skill of a step in the table that a backtest prints."""
+    return float(re.findall(rf"^ +{step} +\d+ +\S+ +\S+ +(\S+)", output, re.MULTILINE)[0])

@@ -132,8 +132,8 @@ class ColumnOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedOptions:
-    """The recorded readings to use, instead of files."""
+class SourceOptions:
+    """The recorded readings to use instead of files, and what is known ahead of the readings."""
 
     recorded: Annotated[
         bool, typer.Option("--recorded", help="Use the readings that workers answered, instead of files.")
@@ -143,6 +143,10 @@ class RecordedOptions:
         typer.Option(help="Start at this time of arrival: 30d (ago), 12h, 2026-03-01 or 2026-03-01T12:00Z."),
     ] = None
     history: Annotated[Path | None, typer.Option(help="Read this directory of archived readings too.")] = None
+    future: Annotated[
+        list[str] | None,
+        typer.Option(help="A file with values known ahead: a time, a column for each field; can be repeated."),
+    ] = None
 
     def of(self, files: Sequence[str], columns: ColumnOptions) -> "Source":
         """Return the source of readings.
@@ -163,9 +167,8 @@ class RecordedOptions:
         since_ms = ago_ms(self.since, "--since") if self.since else None
         from trainer.data.source import Recorded, Source
 
-        return Source(
-            tuple(files), Recorded(since_ms, self.history) if self.recorded else None, **columns.as_arguments()
-        )
+        recorded = Recorded(since_ms, self.history) if self.recorded else None
+        return Source(tuple(files), recorded, **columns.as_arguments(), future=tuple(self.future or ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +177,7 @@ class ReportOptions:
 
     series: SeriesArgument
     files: OptionalFilesArgument = None
-    source: RecordedOptions
+    source: SourceOptions
     columns: ColumnOptions
     version: VersionOption = None
     out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/reports")

@@ -6,7 +6,7 @@ columns, but no column of names. None of its columns is called `value`. The user
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,6 +73,28 @@ def layout_of(table: Table, selection: Selection) -> TableLayout:
     used = (target, *features)
     _check_fields(table, (called, *features))
     return TableLayout(time, series, used, False, (called, *features), (*notes, *_unused(rest, used)))
+
+
+def fields_of(table: Table, series_column: str | None, others: Sequence[str]) -> TableLayout:
+    """Return the layout of a table in which every column of numbers is a field.
+
+    Args:
+        table: the table.
+        series_column: the column with the names of the series; None: the usual ones, if the table has one.
+        others: the names of columns that are not fields.
+
+    Raises:
+        HistoryError: the table has no time column or no column of numbers, or lacks the named column.
+    """
+    other = [_find(list(table.columns), (name,)) for name in others]
+    rest = replace(table, columns={name: column for name, column in table.columns.items() if name not in other})
+    time = _time(rest)
+    series = _series(rest, time, series_column)
+    names = [name for name in rest.columns if name not in (time, series)]
+    fields = tuple(name for name in names if _is_value(name) and _is_numeric(rest.columns[name]))
+    if not fields:
+        raise HistoryError(f"{table.source} has no column of numbers among {_listed(table.columns)}: add one")
+    return TableLayout(time, series, fields, False, fields, _unused(names, fields))
 
 
 def _is_wide(selection: Selection, series: str | None, numeric: Sequence[str]) -> bool:

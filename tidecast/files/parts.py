@@ -235,7 +235,7 @@ def _long(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]
     for code, (name, mine) in enumerate(zip(rows.names, by_series, strict=True)):
         fault = _name_fault(table, name)
         if fault is None and code in first_faulty:
-            fault = _row_fault(table, layout, rows, first_faulty[code])
+            fault = row_fault(table, layout, rows, first_faulty[code])
         fault = fault or _same_millisecond(table, layout, rows, mine)
         by_file = layout.series is None
         yield SeriesRows(name, table.source, by_file, layout.features, rows.times.ms[mine], rows.values[mine], fault)
@@ -258,7 +258,8 @@ def _same_millisecond(table: Table, layout: TableLayout, rows: Rows, mine: Int64
     )
 
 
-def _row_fault(table: Table, layout: TableLayout, rows: Rows, row: int) -> str:
+def row_fault(table: Table, layout: TableLayout, rows: Rows, row: int) -> str:
+    """Return a sentence about the first bad cell of a row."""
     if rows.times.bad[row]:
         return _time_fault(table, layout.time, rows.times.kind, row)
     return _number_fault(table, layout.values[int(np.argmax(rows.bad[row]))], row)

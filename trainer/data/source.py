@@ -1,14 +1,17 @@
 """The readings that a command uses: those of files, or those that workers have answered."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tidecast.errors import HistoryError
-from tidecast.files.history import Histories, read_history
-from tidecast.files.layout import ALL, NONE
+from tidecast.files.history import Histories, histories_of, known_values
+from tidecast.files.layout import ALL, NONE, Selection
+from tidecast.files.tables import Table, read_tables
+from tidecast.models.known.values import KnownValues
 from tidecast.settings import Settings
 from trainer.data.known import add_known
+from trainer.data.known_file import add_known_files
 from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
 
 
@@ -30,6 +33,7 @@ class Source:
     features: tuple[str, ...] = ()
     series_column: str | None = None  # of files
     time_zone: str | None = None  # of files, for times without an offset
+    future: tuple[str, ...] = ()  # files with values that are known ahead
 
 
 def read_source(
@@ -47,18 +51,25 @@ def read_source(
         HistoryError: a file cannot be read, or no reading was recorded.
     """
     if source.recorded is None:
-        histories = read_history(
-            source.files,
-            target=source.target,
-            features=source.features,
-            series_column=source.series_column,
-            time_zone=source.time_zone,
-            likely_target=settings.series.target,
-            all_by_default=all_by_default,
-        )
-        return add_known(histories, None, settings.known)
+        return _from_files(source, settings, all_by_default=all_by_default)
     features = source.features or ((ALL,) if all_by_default else ())
-    return _recorded(source.recorded, settings, series, source.target, () if features == (NONE,) else features)
+    histories = _recorded(source.recorded, settings, series, source.target, () if features == (NONE,) else features)
+    if not source.future:
+        return histories
+    values = known_values(histories.accepted)  # those of the stream
+    add_known_files(values, source.future, (), source.series_column, source.time_zone)
+    return add_known(histories, values, settings.known)
+
+
+def _from_files(source: Source, settings: Settings, *, all_by_default: bool) -> Histories:
+    tables: Iterable[Table] = read_tables(source.files)
+    values = KnownValues()
+    if source.future:
+        tables = list(tables)  # they are read twice
+        add_known_files(values, source.future, tables, source.series_column, source.time_zone)
+    likely = settings.series.target
+    selection = Selection(source.target, source.features, source.series_column, likely, all_by_default)
+    return add_known(histories_of(tables, selection, source.time_zone), values, settings.known)
 
 
 def _recorded(

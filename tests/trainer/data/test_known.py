@@ -1,5 +1,6 @@
 """Values known ahead, from frames and from the settings."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tidecast.settings.known import CalendarRule, KnownSettings
 from trainer.data.known import known_history
 from trainer.data.known_frame import read_known
 from trainer.data.recorded import read_recorded
+from trainer.data.source import Source, read_source
 
 HOUR = 3_600_000
 BEGIN = pd.Timestamp("2024-01-01T00:00Z")
@@ -53,6 +55,41 @@ def test_a_frame_may_say_since_when_a_value_is_known() -> None:
     values = read_known(pd.concat([rows, rows.assign(ds=rows["ds"][0], price=[9.0, 8.0])]))
     assert 8.0 == seen(values, 0, as_of=2)
     assert 9.0 == seen(values, 0, as_of=3)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_files_give_what_frames_give(tmp_path: Path, settings: Settings, ending: str) -> None:
+    """Fields, patterns, corrections and columns of the readings, with the local times of a zone."""
+    readings = frame(unique_id="a", y=[1.0, 2.0], plan=[4.0, 5.0], wind=[0.0, 0.0])
+    prices = frame(unique_id=["a", "b*"], price=[1.0, 2.0], plan=[7.0, np.nan], known_at=["2024-01-01 03:00", None])
+    prices = pd.concat([prices, prices.assign(known_at=None, price=[9.0, 8.0])])
+    files = []
+    for name, table in (("readings", readings), ("prices", prices)):
+        files.append(str(tmp_path / f"{name}.{ending}"))
+        _ = table.to_csv(files[-1], index=False) if ending == "csv" else table.to_parquet(files[-1], index=False)
+    (history,) = read_source(Source((files[0],), future=(files[1],)), settings).accepted
+    assert history.known is not None
+    values = history.known.values
+    assert ("plan", "price") == values.fields("a")
+    assert (9.0, 1.0) == (seen(values, 0, as_of=2), seen(values, 0, as_of=3))
+    assert (7.0, 5.0) == (seen(values, 0, name="plan"), seen(values, 1, name="plan"))
+    assert 8.0 == seen(values, 1, series="b7")
+    berlin = Source((files[0],), future=(files[1],), time_zone="Europe/Berlin")
+    (history,) = read_source(berlin, settings).accepted
+    assert history.known is not None
+    assert 9.0 == seen(history.known.values, -1, as_of=1)
+
+
+def test_a_file_of_known_values_with_a_bad_cell_is_refused_with_the_row(tmp_path: Path, settings: Settings) -> None:
+    """A value that is not read would be missed only in the forecasts."""
+    for cells, sentence in (
+        ("x,2024-01-01", "row 3.*price 'x'"),
+        ("1,tomorrow", "row 3.*known_at 'tomorrow' is no time"),
+    ):
+        (tmp_path / "a.csv").write_text("ds,y\n2024-01-01,1\n")
+        (tmp_path / "p.csv").write_text(f"ds,price,known_at\n2024-01-01,2,\n2024-01-02,{cells}\n")
+        with pytest.raises(HistoryError, match=sentence):
+            read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
 
 
 def test_the_readings_give_the_past_of_a_future_frame() -> None:

@@ -13,9 +13,9 @@ from tidecast.cli.options import (
     JsonOption,
     NonNegativeOption,
     PresetOption,
-    RecordedOptions,
     SchedulerOption,
     SeedOption,
+    SourceOptions,
     with_minimum,
     with_setting,
 )
@@ -24,7 +24,7 @@ from tidecast.cli.options import (
 def backtest(
     *,
     data: Annotated[list[str] | None, typer.Option(help="A file or directory, as for train; can be repeated.")] = None,
-    source: RecordedOptions,
+    source: SourceOptions,
     out: Annotated[Path, typer.Option(help="Write the forecasts to this CSV file.")],
     test_size: Annotated[
         float, typer.Option(help="The share of the newest readings to forecast.", min=0, max=0.9)

@@ -12,9 +12,9 @@ from tidecast.cli.options import (
     InstallationOptions,
     JsonOption,
     PresetOption,
-    RecordedOptions,
     SchedulerOption,
     SeedOption,
+    SourceOptions,
     with_setting,
 )
 
@@ -67,7 +67,7 @@ class TrainingOptions:
 def train(
     files: Annotated[list[str] | None, typer.Argument(help=FILES_HELP)] = None,
     *,
-    source: RecordedOptions,
+    source: SourceOptions,
     columns: ColumnOptions,
     network: NetworkOptions,
     training: TrainingOptions,

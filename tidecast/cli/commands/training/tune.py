@@ -10,8 +10,8 @@ from tidecast.cli.options import (
     InstallationOptions,
     JsonOption,
     OptionalFilesArgument,
-    RecordedOptions,
     SeedOption,
+    SourceOptions,
     with_setting,
 )
 
@@ -19,7 +19,7 @@ from tidecast.cli.options import (
 def tune(
     files: OptionalFilesArgument = None,
     *,
-    source: RecordedOptions,
+    source: SourceOptions,
     series: Annotated[
         str | None, typer.Option(help="Tune on this series; by default the longest.", autocompletion=series_in_store)
     ] = None,
