@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidecast.files.history import History
+from trainer.runs.known_cells import KNOWN, known_cell, known_of_cell
 
 SCHEMA = pa.schema(
     {
@@ -18,6 +19,7 @@ SCHEMA = pa.schema(
         "ts": pa.list_(pa.int64()),
         "values": pa.list_(pa.float64()),  # row by row
         "left_out": pa.list_(pa.int64()),
+        "known": KNOWN,
     }
 )
 
@@ -30,6 +32,7 @@ def encoded_part(histories: Sequence[History]) -> bytes:
         "ts": [history.ts for history in histories],
         "values": [history.values.ravel() for history in histories],
         "left_out": [history.left_out for history in histories],
+        "known": [known_cell(history.known) for history in histories],
     }
     file = io.BytesIO()
     pq.write_table(pa.table(columns, SCHEMA), file, compression="zstd")
@@ -52,7 +55,9 @@ def _history(cells: dict[str, Any]) -> History:
     features = tuple(cells["features"].as_py())
     ts = _array(cells["ts"])
     values = _array(cells["values"]).reshape(len(ts), len(features))
-    return History(cells["series"].as_py(), features, ts, values, left_out=_array(cells["left_out"]))
+    series = cells["series"].as_py()
+    known = known_of_cell(series, cells["known"])
+    return History(series, features, ts, values, left_out=_array(cells["left_out"]), known=known)
 
 
 def _array(cell: Any) -> Any:

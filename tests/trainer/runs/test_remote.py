@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from redis import Redis
 
@@ -11,6 +13,8 @@ from tests.harness.processes import run_command
 from tests.trainer.harness import SPEC, cut, history
 from tests.trainer.runs.harness import DaskCluster
 from tidecast.errors import SettingsError
+from tidecast.models.known.inputs import KnownSeries
+from tidecast.models.known.values import KnownValues
 from tidecast.models.storage.training_runs import ended, running
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -47,9 +51,12 @@ def contents(store: ModelStore) -> dict[str, str]:
 def test_the_models_are_those_of_one_process_byte_by_byte(
     settings: Settings, tmp_path: Path, cluster: DaskCluster
 ) -> None:
-    """Of the series and of their cohort, also after a warm start; so are the verdicts."""
+    """Of the series, one with a known input, and of their cohort, also after a warm start; so are the verdicts."""
     remote, local = (ModelStore(tmp_path / name) for name in ("remote", "local"))
     given = [history(f"s{i}", 900 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
+    values = KnownValues()
+    values.add("s*", "plan", given[0].ts, np.round(given[0].values[:, 0], 1))
+    given[0] = replace(given[0], known=KnownSeries("s0", values))
     for now_ms, histories in enumerate(([cut(each, 860) for each in given], given)):
         options = TrainOptions(now_ms=now_ms)
         expected = train(histories, SPEC, settings, local, options)
@@ -57,6 +64,7 @@ def test_the_models_are_those_of_one_process_byte_by_byte(
             histories, SPEC, settings, remote, TrainOptions(now_ms=now_ms, scheduler=cluster.address)
         )
     assert contents(local) == contents(remote)
+    assert ("plan",) == local.load("s0")[1].spec.known
     assert len(remote.shared.versions("value every 3600 s")) == 2
     assert [2, 2, 2, None] == [verdict.version for verdict in expected]
 

@@ -109,6 +109,13 @@ class KnownValues:
         """Return the fields that a series has values of, in alphabetical order."""
         return tuple(sorted({name for source in self._sources(series) for name in self._columns[source]}))
 
+    def of(self, series: str) -> Iterator[tuple[str, str, Int64, Int64, Float]]:
+        """Yield the values of a series: the source, the field, their times, moments and numbers, each `(values,)`."""
+        for source in self._sources(series):
+            for name, column in sorted(self._columns[source].items()):
+                column.sort()
+                yield source, name, column.ts, column.known_at, column.values
+
     def look_up(
         self, series: str, names: Sequence[str], times: Int64, as_of: Int64 | int, tolerance_ms: float
     ) -> Float:
