@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tidecast.connection import connect, explain
+from tidecast.connection.partitions import at_present
 from tidecast.connection.records.manual_acts import record_promotion
 from tidecast.connection.records.mutes import Mute, mute_series, unmute_series
 from tidecast.errors import TidecastError
@@ -18,7 +19,7 @@ from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text
 from tidecast.settings import Settings, environment_with
 from tidecast.start import child_command
-from tidecast.wire import Keys, keys_of, partition_of
+from tidecast.wire import Keys, layout_of
 
 
 @dataclass(slots=True)
@@ -83,11 +84,9 @@ class Actions:
         )
 
     def _written(self, write: Callable[[Redis, Keys], None], series: str, sentence: str) -> str:
-        partitions = self.settings.partitions
-        keys = keys_of(partition_of(series, partitions), partitions, self.settings.namespace)
         try:
             with connect(self.settings) as redis:
-                write(redis, keys)
+                write(redis, layout_of(at_present(redis, self.settings)).keys_for(series))
         except RedisError as exc:
             return f"Redis could not be written: {explain(exc)}"
         return sentence

@@ -15,10 +15,12 @@ from tidecast.models.store import ModelStore
 from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
+from tidecast.wire import Layout, layout_of
 from worker.acl import explain
 from worker.backoff import Backoff
 from worker.census import Census
 from worker.known_stream import KnownStream
+from worker.layouts import Layouts, Parts
 from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
@@ -47,8 +49,9 @@ class Worker:
         streams: one for each partition, in their order.
         store: the model store with the champions.
         health: the metrics.
-        membership: the other workers; None if there is one partition, whose lease alone decides who serves it.
-        router: of readings that were pushed without their partition; None with one partition.
+        membership: the other workers; None for a worker without others.
+        router: of readings that were pushed elsewhere than to their partition; None if there is nowhere else.
+        layouts: makes the worker follow the number of partitions; None: it stays.
         known: the values that are known ahead; None: there are none.
     """
 
@@ -60,49 +63,71 @@ class Worker:
         health: Health,
         membership: Membership | None = None,
         router: Router | None = None,
+        layouts: Layouts | None = None,
         known: KnownStream | None = None,
     ) -> None:
-        name = worker_name(settings)
-        lease_s = settings.worker.lease
-        engine = Engine(worker_threads(settings))
-        self._own = ExpertPool(settings.experts, health.own_experts)
-        forecasters = [
-            Forecaster(
-                settings.series, engine, i, len(streams), settings.retrain.probation, settings.anomalies, self._own
-            )
-            for i in range(len(streams))
-        ]
-        self._settings = settings
+        self._store = store
         self._health = health
         self._membership = membership
-        self._router = router
+        self._layouts = layouts
         self._known = known
-        self._models = ModelLoader(store, engine, forecasters, health)
+        self._own = ExpertPool(settings.experts, health.own_experts)
+        self._engine = Engine(worker_threads(settings))
+        self._models = ModelLoader(store, self._engine, health)
+        self._take(Parts(settings, streams, router))
+        self._census = Census(lambda: (consumer.forecaster.states for consumer in self._consumers))
+        self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
+        self._failures = 0  # consecutive failures of what all partitions share: membership and the store
+        self._backoff = Backoff(settings.worker.lease)
+        self._pauses = 0
+        self._limiter = LogLimiter()
+
+    def _take(self, parts: Parts) -> None:
+        """Serve the partitions of a layout."""
+        self._parts = parts
+        self._settings = settings = parts.settings
+        count = len(parts.streams)
+        forecasters = [self._forecaster(i, count) for i in range(count)]
+        self._models.forecasters = forecasters
+        name = worker_name(settings)
         self._consumers = [
             PartitionConsumer(
                 i,
                 stream,
-                PartitionLease(stream, name, lease_s),
+                PartitionLease(stream, name, settings.worker.lease),
                 forecaster,
-                health,
-                SeriesOrders(stream, forecaster, store, settings),
+                self._health,
+                SeriesOrders(stream, forecaster, self._store, settings),
                 settings.worker,
             )
-            for i, (stream, forecaster) in enumerate(zip(streams, forecasters, strict=True))
+            for i, (stream, forecaster) in enumerate(zip(parts.streams, forecasters, strict=True))
         ]
-        if known:
-            for consumer in self._consumers:
-                consumer.known = known
-                consumer.forecaster.known = known.values
-        self._census = Census(lambda: (consumer.forecaster.states for consumer in self._consumers))
-        self._first = random.randrange(len(streams))  # noqa: S311 - workers start at different partitions
+        for consumer in self._consumers:
+            consumer.known = self._known
+        self._health.partitions.set(count)
+        self._first = random.randrange(count)  # noqa: S311 - workers start at different partitions
         self._route_at = -math.inf  # when to try again after a failure of the router, by the monotonic clock
-        self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
-        self._failures = 0  # consecutive failures of what all partitions share: membership and the store
-        self._backoff = Backoff(lease_s)
-        self._pauses = 0
-        self._limiter = LogLimiter()
-        self._share = len(streams)
+        self._share = count
+
+    def _forecaster(self, partition: int, partitions: int) -> Forecaster:
+        settings = self._settings
+        probation = settings.retrain.probation
+        forecaster = Forecaster(
+            settings.series, self._engine, partition, partitions, probation, settings.anomalies, self._own
+        )
+        if self._known:
+            forecaster.known = self._known.values
+        return forecaster
+
+    def _follow(self, layout: Layout) -> None:
+        """Leave the partitions of the former layout, which are closed, for those of the present one."""
+        if self._layouts is None or layout == layout_of(self._settings):
+            return
+        for consumer in self._consumers:
+            if consumer.held:
+                consumer.drop("the number of partitions has changed", logged=False)
+        self._parts.close()
+        self._take(self._layouts.parts(self._settings, layout))
 
     def run(self, stop: Stop, *, burst: bool = False) -> None:
         """Serve until `stop` is set; with `burst`, until every reading of the held partitions is answered."""
@@ -140,6 +165,7 @@ class Worker:
             stop.wait(delay)
             return None
         self._failures = 0
+        self._move(stop)
         answered = self._serve(due, now, stop)
         routed = self._route(stop)  # after it, as a partition that was just acquired is routed at once
         total = _sum(answered)
@@ -149,18 +175,22 @@ class Worker:
             self._answered_at = time.monotonic()
         self._count_series()
         if stop is not None and total is None and self._pauses == pauses:  # after a failure there was a pause already
-            stop.wait(self._settings.worker.block)
+            stop.wait(IDLE_S if self._hurried else self._settings.worker.block)
         elif stop is not None and total == 0 and len(self._consumers) > 1:
             stop.wait(IDLE_S)
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
-        return None if total == 0 and (None in answered or self.held < self._share) else total
+        waits = None in answered or self.held < self._share or self._hurried
+        return None if total == 0 and waits else total
 
     def _route(self, stop: Stop | None) -> int:
         """Route readings to their partitions, if this worker holds partition 0; return their number."""
-        if self._router is None or not self._consumers[0].held or time.monotonic() < self._route_at:
+        router = self._parts.router
+        if router is None or not self._consumers[0].held or time.monotonic() < self._route_at:
             return 0
         try:
-            routed = self._router.step()
+            routed = router.step()
+        except Fenced:  # a repartition has closed the partitions
+            return 0
         except Exception as exc:
             if stop is None:
                 raise
@@ -170,6 +200,17 @@ class Worker:
             return 0
         self._health.routed(routed)
         return routed
+
+    def _move(self, stop: Stop | None) -> None:
+        """Work on a repartition for a moment, if there is one."""
+        if self._layouts is None:
+            return
+        try:
+            self._layouts.move(self._settings)
+        except Exception as exc:
+            if stop is None:
+                raise
+            self._report(_kind(exc), exc, 0.0)
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""
@@ -196,6 +237,16 @@ class Worker:
         return frozenset(consumer.number for consumer in self._consumers if consumer.held)
 
     @property
+    def settings(self) -> Settings:
+        """Return the settings with the present layout; safe to call from other threads."""
+        return self._settings
+
+    @property
+    def _hurried(self) -> bool:
+        """Whether a repartition is under way, so that this worker must not wait for long."""
+        return self._membership is not None and self._membership.hurried
+
+    @property
     def _loading(self) -> bool:
         """Whether champions must be loaded before any state: they determine the features of a series."""
         return self._models.pending and not self.held
@@ -207,7 +258,7 @@ class Worker:
         While readings flow and champions wait to be loaded, a read waits `QUIET_S`: after that the flow has stopped.
         Polling without a wait took processor time from the senders.
         """
-        if len(self._consumers) > 1 or (self._models.pending and not self._flowing):
+        if len(self._consumers) > 1 or self._hurried or (self._models.pending and not self._flowing):
             return None
         longest_s = self._settings.worker.block
         return max(1, round(1000 * (min(longest_s, QUIET_S) if self._models.pending else longest_s)))
@@ -219,9 +270,11 @@ class Worker:
 
     def _due(self, now: float) -> list[PartitionConsumer]:
         """Return the partitions to serve or to acquire, after releasing those beyond the fair share."""
-        if self._membership is None:
+        if self._layouts is not None:
+            self._follow(self._layouts.look(now))
+        if self._membership is None or len(self._consumers) == 1:
             return self._consumers
-        self._share = share = self._membership.share(len(self._consumers), now)
+        self._share = share = self._membership.share(len(self._consumers))
         held = [consumer for consumer in self._consumers if consumer.held]
         for consumer in held[share:]:
             consumer.leave()
@@ -260,6 +313,8 @@ class Worker:
         except (Fenced, Conflict) as exc:
             consumer.drop(str(exc))
             self._health.failed("fenced" if isinstance(exc, Fenced) else "conflict")
+            if self._membership:  # perhaps because of a repartition
+                self._membership.look_soon()
             return None
         except (RedisConnectionError, RedisTimeoutError) as exc:
             # The commit may or may not have happened: it is sent again, and the script detects a repeat.

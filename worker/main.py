@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 from redis.exceptions import MovedError, RedisError
 
 from tidecast import signals
 from tidecast.connection import check_address, connect
-from tidecast.connection.partitions import check_partitions
+from tidecast.connection.partitions import PresentSettings, at_present
 from tidecast.connection.redis_errors import DATABASE, meaning_of_error
 from tidecast.durations import duration_text
 from tidecast.errors import SettingsError, Unavailable
@@ -20,20 +20,20 @@ from tidecast.log import begin_log
 from tidecast.models.store import ModelStore
 from tidecast.schedule_choice import ScheduleChoice, choose_schedule
 from tidecast.settings import Settings, with_worker_name, worker_name
-from tidecast.wire import common_keys, keys_of
+from tidecast.wire import layout_of
 from worker.acl import explain
 from worker.backoff import LONGEST_S, SHORTEST_S
 from worker.compiling import warm
 from worker.known_stream import KnownStream
+from worker.layouts import Layouts, Parts
 from worker.log_limiter import LogLimiter
 from worker.loop import Worker
-from worker.membership import Membership, claim_partitions
+from worker.membership import Membership, claim_layout
 from worker.metrics import Health
-from worker.partition.stream import Stream
 from worker.redis_failures import meaning_of
+from worker.repartition import Repartitioner
 from worker.retraining.child import COMMAND, check_installed
 from worker.retraining.late_schedule import LateSchedule
-from worker.router import Router
 from worker.stop import Stop, stop_on_signals
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     settings = with_worker_name(settings)
     begin_log(settings.log_level, settings.log_format, worker=settings.worker.name)
     health = Health()
-    health.partitions.set(settings.partitions)
     if settings.worker.health_port is not None:
         place = ListenAddress(
             settings.worker.health_host, settings.worker.health_port, "worker.health_host", "worker.health_port"
@@ -100,29 +99,30 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
             ListenAddress(settings.worker.health_host, health_port, "worker.health_host", "--health-port")
         )
         log.info("health served", port=server.port)
-    if not _agreed(settings, stop):
+    if not _reached(settings, stop):
         return
-    everything = range(settings.partitions)
-    with Schedule(settings, timing, lambda: everything, owner, health, asked_to_stop=stop.is_set, command=command):
+    present = PresentSettings(settings)
+    with Schedule(
+        present, timing, lambda: range(present().partitions), owner, health, asked_to_stop=stop.is_set, command=command
+    ):
         health.ready.set()
         while not stop.wait(IDLE_S):
             pass
     log.info("schedule stopped")
 
 
-def _agreed(settings: Settings, stop: Stop) -> bool:
-    """Wait for Redis, and check that it holds the same number of partitions; return False if stopped before.
+def _reached(settings: Settings, stop: Stop) -> bool:
+    """Wait for Redis; return False if stopped before.
 
     Raises:
-        SettingsError: Redis holds another number, or waiting cannot help.
+        SettingsError: Redis stores no valid layout, or waiting cannot help.
     """
-    key = common_keys(settings.namespace)[0]
     pause_s = SHORTEST_S
     limiter = LogLimiter()
     while not stop.is_set():
         try:
             with connect(settings) as redis:
-                check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
+                at_present(redis, settings)
         except RedisError as exc:
             _refuse_for_good(exc)
             _report_start(limiter, "redis", explain(exc), pause_s)
@@ -146,7 +146,12 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
         timing = _timing_of(choice)
         assert timing is not None  # noqa: S101 - the schedule is on
         return Schedule(
-            settings, timing, worker.partitions_held, settings.worker.name, health, asked_to_stop=stop.is_set
+            lambda: worker.settings,
+            timing,
+            worker.partitions_held,
+            settings.worker.name,
+            health,
+            asked_to_stop=stop.is_set,
         )
 
     return LateSchedule(make, health.ready)
@@ -219,24 +224,28 @@ def _report_start(limiter: LogLimiter, kind: str, error: str, pause_s: float) ->
 
 
 def make_worker(settings: Settings, health: Health) -> Worker:
-    """Return a worker for the partitions of the settings.
+    """Return a worker for the partitions of the layout in Redis; without one, the settings give it.
 
     Raises:
-        SettingsError: Redis was set up for another number of partitions.
+        SettingsError: Redis stores no valid layout.
     """
     redis = connect(settings)
-    count = settings.partitions
-    merged = keys_of(namespace=settings.namespace).forecasts if settings.forecasts.merged and count > 1 else None
-    streams = [Stream(redis, keys_of(i, count, settings.namespace), settings.worker, merged) for i in range(count)]
-    claim_partitions(redis, common_keys(settings.namespace)[0], count)
-    membership = None
-    router = None
-    if count > 1:
-        settings = with_worker_name(settings)
-        membership = Membership(redis, common_keys(settings.namespace), settings.worker.name, settings.worker.lease)
-        router = Router(redis, settings)
+    layout = claim_layout(redis, layout_of(settings))
+    if layout.partitions != settings.partitions != layout.numbers[0]:
+        log.warning(
+            "setting partitions does not count, as Redis has a number",
+            setting=settings.partitions,
+            partitions=layout.partitions,
+            remedy="change the number with `tidecast repartition`",
+        )
+    settings = with_worker_name(settings).with_partitions(layout.numbers)
+    lease_s = settings.worker.lease
+    membership = Membership(redis, layout, settings.worker.name, lease_s)
+    layouts = Layouts(redis, membership, Repartitioner(redis, settings), lease_s)
+    parts = Parts.make(redis, settings)
+    store = ModelStore(settings.store)
     known = KnownStream(redis, settings, health)
-    return Worker(settings, streams, ModelStore(settings.store), health, membership, router, known)
+    return Worker(settings, parts.streams, store, health, membership, parts.router, layouts, known)
 
 
 def check(settings: Settings) -> int:

@@ -1,26 +1,29 @@
-"""Track the live workers, so that each takes its fair share of the partitions."""
+"""Track the live workers and the layout, so that each worker takes its fair share of the present partitions."""
 
 import math
 from typing import cast
 
 from redis import Redis
 
-from tidecast.connection.partitions import check_partitions
+from tidecast.connection.partitions import decode_layout
 from tidecast.settings import LONGEST_LEASE_S
+from tidecast.wire import Layout, common_keys
 from worker.scripts import script_of
 from worker.stored_times import log_correction
 
 EVERY_S = 0.5  # how often a worker registers as alive; a released partition is taken over within this time
+OFTEN_S = 0.05  # the same during a repartition, as no reading is answered meanwhile
 
 
-def claim_partitions(redis: Redis, key: str, partitions: int) -> None:
-    """Store the number of partitions in Redis, or check it against the stored one.
+def claim_layout(redis: Redis, layout: Layout) -> Layout:
+    """Store a layout in Redis, unless one is stored; return the stored one.
 
     Raises:
-        SettingsError: other programs of this namespace were started with another number.
+        SettingsError: Redis stores no valid layout.
     """
-    redis.set(key, partitions, nx=True)
-    check_partitions(key, cast("bytes", redis.get(key)), partitions)
+    key = common_keys(layout.namespace)[0]
+    redis.set(key, layout.encode(), nx=True)
+    return decode_layout(key, cast("bytes", redis.get(key)), layout.namespace)
 
 
 class Membership:
@@ -28,36 +31,55 @@ class Membership:
 
     Args:
         redis: the server with the list of workers.
-        keys: the key of the number of partitions, and the key of the workers.
+        layout: the layout that the worker serves.
         name: this worker's name.
         lease_s: how long a silent worker counts as alive.
+
+    Attributes:
+        layout: the layout that Redis had at the last look.
+        is_first: whether this worker's name was the first of the live workers' then: it does what one must do.
+        hurried: whether to look more often, because of a repartition.
     """
 
-    def __init__(self, redis: Redis, keys: tuple[str, str], name: str, lease_s: float) -> None:
+    def __init__(self, redis: Redis, layout: Layout, name: str, lease_s: float) -> None:
+        self.layout = layout
+        self.is_first = False
+        self.hurried = False
         self._redis = redis
         self._join = redis.register_script(script_of("join"))
-        self._number, self._key = keys
+        self._key = common_keys(layout.namespace)[1]
         self._name = name
         self._lease_s = lease_s
         self._joined_at = -math.inf
         self._alive = 1
 
-    def share(self, partitions: int, now: float) -> int:
-        """Return this worker's fair share of the partitions: their number divided by the workers, rounded up.
+    def share(self, partitions: int) -> int:
+        """Return this worker's fair share of the partitions: their number divided by the workers, rounded up."""
+        return -(-partitions // self._alive)
+
+    def look(self, now: float) -> bool:
+        """Register as alive, and read who else is and the layout, if it is due; return whether it was.
 
         Raises:
-            RedisError: the list of workers cannot be read or written.
-            SettingsError: another number of partitions was stored in Redis since the start.
+            RedisError: Redis cannot be read or written.
+            SettingsError: Redis stores no valid layout.
         """
-        if not 0 <= now - self._joined_at < min(EVERY_S, self._lease_s / 3):  # below 0 the clock was set back
-            claim_partitions(self._redis, self._number, partitions)
-            alive, cut = self._register(self._lease_s)
-            self._alive = max(1, len(alive))
-            for name, stored in zip(cut[::2], cut[1::2], strict=True):
-                place = f"{self._key} {name.decode(errors='backslashreplace')}"
-                log_correction(place, stored, f"it counts as alive for {self._lease_s:g} s from now")
-            self._joined_at = now
-        return -(-partitions // self._alive)
+        every_s = OFTEN_S if self.hurried else min(EVERY_S, self._lease_s / 3)
+        if 0 <= now - self._joined_at < every_s:  # below 0 the clock was set back
+            return False
+        self.layout = claim_layout(self._redis, self.layout)
+        alive, cut = self._register(self._lease_s)
+        self._alive = max(1, len(alive))
+        self.is_first = self._name.encode() == min(alive, default=b"")
+        for name, stored in zip(cut[::2], cut[1::2], strict=True):
+            place = f"{self._key} {name.decode(errors='backslashreplace')}"
+            log_correction(place, stored, f"it counts as alive for {self._lease_s:g} s from now")
+        self._joined_at = now
+        return True
+
+    def look_soon(self) -> None:
+        """Let the next look be due at once."""
+        self._joined_at = -math.inf
 
     def leave(self) -> None:
         """Remove this worker from the list, so that the others share its partitions."""

@@ -29,14 +29,16 @@ class ModelLoader:
     Args:
         store: the model store with the champions.
         engine: receives the models.
-        forecasters: one for each partition, in their order.
         health: the metrics.
+
+    Attributes:
+        forecasters: one for each partition, in their order.
     """
 
-    def __init__(self, store: ModelStore, engine: Engine, forecasters: Sequence[Forecaster], health: Health) -> None:
+    def __init__(self, store: ModelStore, engine: Engine, health: Health) -> None:
+        self.forecasters: Sequence[Forecaster] = ()
         self._store = store
         self._engine = engine
-        self._forecasters = forecasters
         self._health = health
         self._store_position = self._shared_position = 0
         self._checked_at = -math.inf  # when the store was last checked, in epoch seconds
@@ -83,7 +85,7 @@ class ModelLoader:
             if loaded := self._load(self._store.shared, cohort):
                 self._engine.put_shared(cohort, loaded[1])
         if cohorts:
-            for forecaster in self._forecasters:
+            for forecaster in self.forecasters:
                 forecaster.reshape_windows()
         return len(cohorts)
 
@@ -99,12 +101,12 @@ class ModelLoader:
 
     def _load_shadows(self, held: bool, flowing: bool) -> None:
         """Load former champions to run beside their successors on trial, for as long as this round allows."""
-        if any(forecaster.shadow_tests.shadows_to_load for forecaster in self._forecasters):
+        if any(forecaster.shadow_tests.shadows_to_load for forecaster in self.forecasters):
             self._load_for_a_while(self._load_next_shadow, held, flowing)
 
     def _load_next_shadow(self) -> bool:
         """Load the former champion of one series on trial; return whether there are more."""
-        waiting = [(forecaster, forecaster.shadow_tests.shadows_to_load) for forecaster in self._forecasters]
+        waiting = [(forecaster, forecaster.shadow_tests.shadows_to_load) for forecaster in self.forecasters]
         forecaster, former = next((forecaster, versions) for forecaster, versions in waiting if versions)
         series, version = next(iter(former.items()))
         if loaded := self._load(self._store, series, version):
@@ -141,7 +143,7 @@ class ModelLoader:
 
     def _roll_back(self) -> None:
         """Switch back to the former champion of each series whose new champion performs worse."""
-        for forecaster in self._forecasters:
+        for forecaster in self.forecasters:
             to_roll_back = forecaster.shadow_tests.to_roll_back
             for series, (version, former) in list(to_roll_back.items()):
                 try:
@@ -157,7 +159,7 @@ class ModelLoader:
 
     def _load_champion(self, series: str) -> None:
         """Load a series' champion and forecast with it from now on; without one, forecast without a model."""
-        forecaster = self._forecasters[partition_of(series, len(self._forecasters))]
+        forecaster = self.forecasters[partition_of(series, len(self.forecasters))]
         try:
             pointer = self._store.pointer(series)
             if pointer is None:  # the series was deleted or renamed

@@ -14,7 +14,15 @@ from worker.acl import explain
 
 # Error codes of the worker's own scripts.
 _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
-    {"FENCED": Fenced, "CONFLICT": Conflict, "WRONGKEY": StreamError, "AHEAD": StreamError, "FULL": Unavailable}
+    {
+        "FENCED": Fenced,
+        "CLOSED": Fenced,  # by a repartition
+        "NOTYET": Unavailable,  # a partition cannot be closed
+        "CONFLICT": Conflict,
+        "WRONGKEY": StreamError,
+        "AHEAD": StreamError,
+        "FULL": Unavailable,
+    }
 )
 # Redis changed nothing, and the same command may be sent again. Each text has the reason and the remedy.
 REMEDIES: Mapping[str, str] = MappingProxyType(

@@ -7,6 +7,7 @@ from typing import Any
 from tidecast.wire import id_pair
 
 MOST_FILES = 30  # the newest of a span
+GENERATION = b"generation"  # files from before the first repartition may lack it
 ABOUT = b"tidecast."  # prefix of the names of the files' metadata
 Entry = tuple[str, dict[bytes, bytes]]
 
@@ -16,7 +17,7 @@ def archived(folder: Path, about: dict[bytes, bytes], series: bytes, since_ms: f
 
     Args:
         folder: of the archive.
-        about: metadata of the files to read: namespace, partition and number of partitions.
+        about: metadata of the files to read: namespace, partition, number of partitions and generation.
         series: its name.
         since_ms: files whose last reading arrived before are not read.
         until: the entry id that the readings must be before.
@@ -31,6 +32,7 @@ def archived(folder: Path, about: dict[bytes, bytes], series: bytes, since_ms: f
     spans: list[tuple[tuple[int, int], Path]] = []
     for path in folder.glob("*.parquet"):
         metadata: dict[bytes, bytes] = parquet.read_metadata(path).metadata or {}
+        metadata.setdefault(ABOUT + GENERATION, b"0")
         ours = all(metadata.get(ABOUT + name) == value for name, value in about.items())
         if ours and id_pair(metadata[ABOUT + b"last"])[0] >= since_ms:
             spans.append((id_pair(metadata[ABOUT + b"first"]), path))

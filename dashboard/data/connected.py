@@ -5,8 +5,9 @@ from functools import cached_property
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.connection.partitions import PresentSettings
 from tidecast.settings import Settings
-from tidecast.wire import Keys, keys_of, partition_of
+from tidecast.wire import Keys, layout_of
 
 
 class Connected:
@@ -17,7 +18,12 @@ class Connected:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._present = PresentSettings(settings)
+
+    @property
+    def _settings(self) -> Settings:
+        """Return the settings with the present number of partitions."""
+        return self._present()
 
     @cached_property
     def _redis(self) -> Redis:
@@ -25,9 +31,8 @@ class Connected:
 
     def _all_keys(self) -> list[Keys]:
         """Return the keys of every partition."""
-        partitions = self._settings.partitions
-        return [keys_of(partition, partitions, self._settings.namespace) for partition in range(partitions)]
+        return layout_of(self._settings).present()
 
     def _keys_of(self, series: str) -> Keys:
         """Return the keys of a series' partition."""
-        return self._all_keys()[partition_of(series, self._settings.partitions)]
+        return layout_of(self._settings).keys_for(series)

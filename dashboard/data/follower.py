@@ -18,13 +18,13 @@ from dashboard.data.totals import Counting, Totals
 from tidecast.connection import connect, explain
 from tidecast.connection.cluster import Cluster, StreamReply
 from tidecast.connection.merging import in_order_of_time
-from tidecast.connection.partitions import newest_entries, server_ms
+from tidecast.connection.partitions import at_present, newest_entries, server_ms
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StreamError, TidecastError
 from tidecast.models.storage.served import Served
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import Event, id_pair, keys_of
+from tidecast.wire import Event, id_pair, is_copy, layout_of
 
 BATCH = 1500  # entries per read; after a full read the reader skips ahead, because reads take time from the workers
 BACKFILL = 30_000  # forecasts of each partition to read at the start
@@ -56,9 +56,8 @@ class Follower:
 
     def __init__(self, settings: Settings, most_series: int) -> None:
         self._settings = settings
-        all_keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
-        self._forecasts = [keys.forecasts for keys in all_keys]
-        self._events = [keys.events for keys in all_keys]
+        self._forecasts: list[str] = []
+        self._events: list[str] = []
         self._position: dict[str, str] = {}
         self._signs = SignReader(settings)
         self._portion = Portion(BATCH)
@@ -111,12 +110,27 @@ class Follower:
     def _connected(self) -> Redis:
         if self._redis is None:
             self._redis = connect(self._settings)
-            self._counting = Counting(self._redis, self._settings.partitions, self._settings.namespace)
+            self._serve(self._redis, self._settings)
         return self._redis
 
+    def _serve(self, redis: Redis, settings: Settings) -> None:
+        """Follow the streams of a layout, and those of former ones to their ends."""
+        self._settings = settings
+        parts = [part.keys for part in layout_of(settings).every_part()]
+        self._forecasts = [keys.forecasts for keys in parts]
+        self._events = [keys.events for keys in parts]
+        if self._position:  # the new streams from their beginning
+            self._position = dict.fromkeys([*self._forecasts, *self._events], FIRST) | self._position
+        self._counting = Counting(redis, settings)
+        self._signs = SignReader(settings)
+        self._signs.ask(self.recent.names)
+
     def _look(self, now: float) -> None:
-        if self._counting is None:
+        if self._counting is None or self._redis is None:
             raise AssertionError("not connected")
+        present = at_present(self._redis, self._settings)
+        if layout_of(present) != layout_of(self._settings):
+            self._serve(self._redis, present)
         self.totals = self._counting.look(now)
         served = self._served.names()
         with self.lock:
@@ -190,9 +204,10 @@ class Follower:
                 self._position[key] = fresh[-1][0].decode()
 
     def _take(self, entries: Entries) -> None:
-        for first in range(0, len(entries), BATCH):
+        own = [entry for entry in entries if not is_copy(entry[1] or {})]
+        for first in range(0, len(own), BATCH):
             with self.lock:
-                self.recent.add(entries[first : first + BATCH])
+                self.recent.add(own[first : first + BATCH])
 
     def _tell(self, events: StreamReply) -> None:
         """Keep the events of all partitions, in the order of their times."""

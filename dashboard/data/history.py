@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dashboard.data.archive import Entry, archived
+from dashboard.data.archive import GENERATION, Entry, archived
 from dashboard.data.recent import COLUMNS, NAIVE, ORIGIN, Y, parse_point
 from dashboard.data.state_reader import StoredWindow, WindowReader
 from tidecast.arrays import Float
 from tidecast.connection.partitions import newest_entries
 from tidecast.errors import BadReading, TidecastError
-from tidecast.wire import partition_of
+from tidecast.wire import Part, is_copy, layout_of, partition_of
 from tidecast.wire.parsing import parse_reading
 
 SCANNED = 250_000  # entries of a partition's streams, which hold all its series, that are read for one chart
@@ -92,28 +92,35 @@ class HistoryReader(WindowReader):
             _add_window(search, window)
         return _history(search, problem)
 
+    def _parts_of(self, series: str) -> list[Part]:
+        """Return the partitions that a series belonged to, the present one first."""
+        layout = layout_of(self._settings)
+        return [part for part in layout.every_part()[::-1] if partition_of(series, part.partitions) == part.partition]
+
     def _add_forecasts(self, search: _Search) -> None:
         raw = search.series.encode()
-        forecasts = self._keys_of(search.series).forecasts
-        for entry_id, fields in newest_entries(self._redis, forecasts, SCANNED, search.first):
-            search.left -= 1
-            if fields.get(b"series") != raw:
-                continue
-            try:
-                search.add("forecasts", entry_id.decode(), parse_point(fields))
-            except (KeyError, ValueError):  # another program wrote it
-                continue
-            if search.reached:
+        for forecasts in (part.keys.forecasts for part in self._parts_of(search.series)):
+            for entry_id, fields in newest_entries(self._redis, forecasts, search.left, search.first):
+                search.left -= 1
+                if fields.get(b"series") != raw or is_copy(fields):
+                    continue
+                try:
+                    search.add("forecasts", entry_id.decode(), parse_point(fields))
+                except (KeyError, ValueError):  # another program wrote it
+                    continue
+                if search.reached:
+                    return
+            search.passed = search.left > 0 and bool(self._redis.xrange(forecasts, "-", f"({search.first}", count=1))
+            if search.passed or not search.left:
                 return
-        search.passed = search.left > 0 and bool(self._redis.xrange(forecasts, "-", f"({search.first}", count=1))
 
     def _streamed(self, search: _Search) -> Iterator[Entry]:
         raw = search.series.encode()
         last = search.oldest_id if search.oldest_id == "+" else f"({search.oldest_id}"
-        readings = self._keys_of(search.series).readings
-        for entry_id, fields in newest_entries(self._redis, readings, search.left, search.first, last):
-            if fields.get(b"series") == raw:
-                yield entry_id.decode(), fields
+        for readings in (part.keys.readings for part in self._parts_of(search.series)):
+            for entry_id, fields in newest_entries(self._redis, readings, search.left, search.first, last):
+                if fields.get(b"series") == raw:
+                    yield entry_id.decode(), fields
 
     def _add_readings(self, search: _Search, source: str, entries: Iterator[Entry], target: str) -> None:
         for entry_id, fields in entries:
@@ -127,16 +134,18 @@ class HistoryReader(WindowReader):
 
     def _add_archived(self, search: _Search, folder: Path, target: str) -> str:
         """Add archived readings; return why that was not possible, or an empty text."""
-        settings = self._settings
-        about = {
-            b"namespace": settings.namespace.encode(),
-            b"partition": b"%d" % partition_of(search.series, settings.partitions),
-            b"partitions": b"%d" % settings.partitions,
-        }
-        until = search.oldest_id.replace("+", f"{2**63}-0").encode()
-        entries = archived(folder, about, search.series.encode(), search.since_ms - SLACK_MS, until)
+        namespace = self._settings.namespace
         try:
-            self._add_readings(search, "archive", entries, target)
+            for part in self._parts_of(search.series):
+                about = {
+                    b"namespace": namespace.encode(),
+                    b"partition": b"%d" % part.partition,
+                    b"partitions": b"%d" % part.partitions,
+                    GENERATION: b"%d" % part.generation,
+                }
+                until = search.oldest_id.replace("+", f"{2**63}-0").encode()
+                entries = archived(folder, about, search.series.encode(), search.since_ms - SLACK_MS, until)
+                self._add_readings(search, "archive", entries, target)
         except ImportError:
             return "The archive was not read: install the training packages, pip install 'tidecast[train]'."
         except (OSError, ValueError, KeyError) as exc:

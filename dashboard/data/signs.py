@@ -11,7 +11,7 @@ from tidecast.connection.records.mutes import Mute, read_mutes
 from tidecast.errors import StateError
 from tidecast.online.series.condition import state_of_head
 from tidecast.settings import Settings
-from tidecast.wire import Event, Keys, id_pair, keys_of, partition_of
+from tidecast.wire import Event, Keys, id_pair, layout_of
 
 PIECE = 200  # states of one reply
 AGAIN_READS = 10  # after so many reads the series in trouble are read again, as not every change is an event
@@ -69,7 +69,8 @@ class SignReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
+        self._layout = layout_of(settings)
+        self._keys = self._layout.present()
         self._dead_position: dict[str, str] = {}
         self._due: set[str] = set()
         self._reads = 0
@@ -105,7 +106,7 @@ class SignReader:
             self._due.update(troubled)
         by_partition: dict[int, list[str]] = {}
         for series in self._due:
-            by_partition.setdefault(partition_of(series, len(self._keys)), []).append(series)
+            by_partition.setdefault(self._layout.partition_of(series), []).append(series)
         conditions: dict[str, str] = {}
         for partition, names in by_partition.items():
             conditions |= _conditions_of(redis, self._keys[partition], names)

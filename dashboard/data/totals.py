@@ -17,7 +17,8 @@ from tidecast.connection.partitions import (
     total,
     workers,
 )
-from tidecast.wire import DISPOSITIONS, keys_of
+from tidecast.settings import Settings
+from tidecast.wire import DISPOSITIONS, layout_of
 
 RATE_OVER_S = 5.0
 GROWTH_OVER_S = 30.0  # how long the lag must have grown
@@ -51,10 +52,10 @@ class Totals:
 class Counting:
     """A reader of the totals, which keeps the last counts to compute rates."""
 
-    def __init__(self, redis: Redis, partitions: int, namespace: str) -> None:
+    def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
-        self._keys = [keys_of(p, partitions, namespace) for p in range(partitions)]
-        self._namespace = namespace
+        self._keys = layout_of(settings).present()
+        self._namespace = settings.namespace
         self._seen: deque[tuple[float, int, int]] = deque()
         self._lags: deque[tuple[float, int]] = deque()
 

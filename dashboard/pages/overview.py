@@ -92,8 +92,6 @@ def _empty(settings: Settings) -> ui.element:
         ui.label("Start a worker, and push the first reading:")
         named = f"{settings.namespace}:" if settings.namespace else ""
         push = f"redis-cli XADD {named}readings '*' series boiler-7 value 42.1"
-        if settings.partitions > 1:
-            push = "tidecast push history.csv"  # the command chooses the partition of each series
         ui.html(f"<pre>tidecast worker\n{push}</pre>", sanitize=False)
         ui.label("Its series appears here within a second or two, with a forecast of the next reading.")
     return whole

@@ -3,6 +3,7 @@
 from redis import Redis
 
 from tidecast.connection import connect
+from tidecast.connection.cluster import Cluster
 from tidecast.settings import Settings
 
 _opened: list[Redis] = []
@@ -17,4 +18,8 @@ def connected(settings: Settings) -> Redis:
 def close_all() -> None:
     """Close what `connected` returned, and the connections that a stream took from it."""
     while _opened:
-        _opened.pop().connection_pool.disconnect()
+        connection: object = _opened.pop()
+        if isinstance(connection, Redis):
+            connection.connection_pool.disconnect()
+        elif isinstance(connection, Cluster):
+            connection.close()

@@ -19,6 +19,7 @@ from tidecast.settings import Settings
 from tidecast.wire import Forecast, keys_of
 from worker.known_stream import KnownStream
 from worker.loop import Worker
+from worker.membership import Membership
 from worker.metrics import Health
 from worker.partition.stream import Stream
 from worker.stop import Stop
@@ -56,6 +57,12 @@ def new_worker(settings: Settings, health: Health | None = None) -> Worker:
     health = health or Health()
     known = KnownStream(connected(settings), settings, health)
     return Worker(settings, [stream_of(settings)], ModelStore(settings.store), health, known=known)
+
+
+def share_of(member: Membership, now: float = NOW) -> int:
+    """Return a worker's share of eight partitions."""
+    member.look(now)
+    return member.share(8)
 
 
 def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> None:

@@ -3,25 +3,27 @@
 import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
 
+from tests.worker.harness import NOW, share_of
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
+from tidecast.wire import Layout
 from worker.main import make_worker
-from worker.membership import EVERY_S, Membership, claim_partitions
+from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
 
 KEY = "workers"
-NOW = 1_700_000_000.0
 
 
 def membership(redis: Redis, name: str, lease_s: float = 5.0) -> Membership:
     """Return a worker's view of the others."""
-    return Membership(redis, ("partitions", KEY), name, lease_s)
+    return Membership(redis, Layout((8,)), name, lease_s)
 
 
 def test_a_worker_alone_serves_all(redis: Redis) -> None:
     """There is no other worker to serve them."""
-    assert 8 == membership(redis, "a").share(8, NOW)
+    assert 8 == share_of(membership(redis, "a"), NOW)
 
 
 @pytest.mark.parametrize(("workers", "share"), [(2, 4), (3, 3), (8, 1), (9, 1)])
@@ -31,78 +33,79 @@ def test_partitions_are_shared_evenly(redis: Redis, workers: int, share: int) ->
     """
     there = [membership(redis, str(i)) for i in range(workers)]
     for member in there:
-        member.share(8, NOW)
-    assert [share] * workers == [member.share(8, NOW + EVERY_S) for member in there]
+        share_of(member, NOW)
+    assert [share] * workers == [share_of(member, NOW + EVERY_S) for member in there]
 
 
 def test_who_leaves_is_counted_no_more(redis: Redis) -> None:
     """The next time that the others look."""
     member = membership(redis, "a")
     other = membership(redis, "b")
-    other.share(8, NOW)
-    assert 4 == member.share(8, NOW)
+    share_of(other, NOW)
+    assert 4 == share_of(member, NOW)
     other.leave()
-    assert 8 == member.share(8, NOW + EVERY_S)
+    assert 8 == share_of(member, NOW + EVERY_S)
 
 
 def test_who_is_silent_for_a_lease_is_counted_no_more(redis: Redis) -> None:
     """By the server's clock; its entry is removed."""
     redis.hset(KEY, "dead", 1)
-    assert 8 == membership(redis, "a").share(8, NOW)
+    assert 8 == share_of(membership(redis, "a"), NOW)
     assert [b"a"] == redis.hkeys(KEY)
 
 
 def test_redis_is_not_asked_at_every_step(redis: Redis) -> None:
     """Twice a second at most, unless the clock was set back."""
     member = membership(redis, "a")
-    member.share(8, NOW)
+    share_of(member, NOW)
     redis.delete(KEY)
-    member.share(8, NOW + EVERY_S / 2)
+    share_of(member, NOW + EVERY_S / 2)
     assert not redis.exists(KEY)
-    member.share(8, NOW - 100)
+    share_of(member, NOW - 100)
     assert redis.exists(KEY)
 
 
 def test_a_short_lease_is_renewed_in_time(redis: Redis) -> None:
     """Redis is queried more than twice a second where a worker would pass for dead otherwise; it counts itself."""
     member = membership(redis, "a", lease_s=0.3)
-    member.share(8, NOW)
+    share_of(member, NOW)
     redis.delete(KEY)
-    member.share(8, NOW + 0.11)
+    share_of(member, NOW + 0.11)
     assert redis.exists(KEY)
-    assert 8 == membership(redis, "b", lease_s=1e-4).share(8, NOW)
+    assert 8 == share_of(membership(redis, "b", lease_s=1e-4), NOW)
 
 
 def test_a_key_of_another_type_is_refused(redis: Redis) -> None:
     """Another program's key is not overwritten."""
     redis.set(KEY, "mine")
     with pytest.raises(ResponseError, match="workers is not a hash"):
-        membership(redis, "a").share(8, NOW)
+        share_of(membership(redis, "a"), NOW)
 
 
-def test_another_number_of_partitions_is_an_error_with_the_remedy(redis: Redis) -> None:
-    """It is written down once: series would change their partition, and lose their state."""
-    claim_partitions(redis, "partitions", 8)
-    claim_partitions(redis, "partitions", 8)
-    with pytest.raises(SettingsError, match=r"partitions is 4, but partitions in Redis says 8: use that"):
-        claim_partitions(redis, "partitions", 4)
-
-
-def test_one_partition_is_written_down_too(settings: Settings, redis: Redis) -> None:
-    """Otherwise a worker with several would not see that there are readings in the only one."""
+def test_the_number_in_redis_counts_once_it_is_written(settings: Settings, redis: Redis) -> None:
+    """Series would change their partition otherwise, and lose their state; the log says so."""
     make_worker(settings, Health())
     assert b"1" == redis.get("partitions")
-    with pytest.raises(SettingsError, match="setting partitions is 4, but partitions in Redis says 1"):
-        make_worker(settings.model_copy(update={"partitions": 4}), Health())
+    with capture_logs() as logs:
+        worker = make_worker(settings.model_copy(update={"partitions": 4}), Health())
+    assert 1 == worker.settings.partitions
+    assert ["setting partitions does not count, as Redis has a number"] == [line["event"] for line in logs]
 
 
 def test_a_number_that_was_deleted_is_written_again(redis: Redis) -> None:
-    """The workers at work write it before a worker with another number comes; one that came in between is reported."""
+    """The workers at work write it before a worker with another number comes; another one is read."""
     member = membership(redis, "a")
-    member.share(8, NOW)
+    member.look(NOW)
     redis.flushall()
-    member.share(8, NOW + EVERY_S)
+    member.look(NOW + EVERY_S)
     assert b"8" == redis.get("partitions")
-    redis.set("partitions", 4)
-    with pytest.raises(SettingsError, match="setting partitions is 8, but partitions in Redis says 4"):
-        member.share(8, NOW + 2 * EVERY_S)
+    redis.set("partitions", "8,4")
+    member.look(NOW + 2 * EVERY_S)
+    assert Layout((8, 4)) == member.layout
+
+
+def test_a_number_that_is_none_is_an_error_with_the_remedy(redis: Redis) -> None:
+    """Another program may have written it."""
+    redis.set("partitions", "many")
+    with pytest.raises(SettingsError, match="partitions in Redis is 'many', not a number: delete it"):
+        membership(redis, "a").look(NOW)

@@ -131,10 +131,10 @@ def test_two_routers_at_once_route_each_reading_once(redis: Redis, parted: Setti
     pushed = []
     for n in range(10):
         pushed += push(redis, 10, start=1 + 10 * n)
-        stale = routers[n % 2]._reader.read("0-0", None)
+        late = routers[n % 2]
+        stale = {source: late._read(source) for source in late._find_sources()}
         routers[1 - n % 2].step()
-        for number, entries in routers[n % 2]._by_partition(stale).items():
-            routers[n % 2]._append(number, entries)
+        late._route_batches(stale)
     assert by_series(pushed) == routed(redis)
 
 

@@ -8,7 +8,7 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__
-from tidecast.cli.commands.operate import dashboard, demo, doctor, notify, series, size, status, worker
+from tidecast.cli.commands.operate import dashboard, demo, doctor, notify, repartition, series, size, status, worker
 from tidecast.cli.commands.streams import archive, dead, events, push, replay, tail
 from tidecast.cli.commands.training import backtest, explain, models, report, retrain, train, tune
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
@@ -40,6 +40,7 @@ COMMANDS = (  # in the order of the help
     status.status,
     doctor.doctor,
     size.size,
+    repartition.repartition,
     dashboard.dashboard,
 )
 

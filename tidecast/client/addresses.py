@@ -1,85 +1,99 @@
 """The streams of readings, forecasts and events that the settings name, and the check of readings to send."""
 
-import math
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
 from tidecast.client.entries import NewReading, Time, Values, entries_of, entry_of, known_entry_of
-from tidecast.client.following import position_of
 from tidecast.connection.cluster import Entry
-from tidecast.connection.partitions import check_partitions
+from tidecast.connection.partitions import decode_layout
 from tidecast.errors import ClosedError
 from tidecast.settings import Settings
-from tidecast.wire import Fields, common_keys, keys_of, partition_of
+from tidecast.wire import Fields, Keys, Layout, common_keys, layout_of
 from tidecast.wire.known import known_keys
 
 T = TypeVar("T")
 PIPELINE = 1000  # readings in one round trip
-RECHECK_S = 5.0  # pause between two checks of the number of partitions, while Redis has no number
+RECHECK_S = 1.0  # how often to read the layout
+MOVE_S = 1.0  # how long a push waits for earlier readings to leave a closed partition
+LOOK_EVERY_S = 0.005  # how often to look for that
 
 
 class Addresses:
-    """The streams of a client, by the settings; readings are checked before they get their stream."""
+    """The streams of a client in one layout; readings are checked before they get their stream.
 
-    def __init__(self, settings: Settings) -> None:
-        self._partitions = settings.partitions
-        self._keys = [keys_of(p, settings.partitions, settings.namespace) for p in range(settings.partitions)]
+    Attributes:
+        layout: the layout.
+        newest: by partition, the id of the newest reading that this client has pushed.
+    """
+
+    def __init__(self, settings: Settings, layout: Layout) -> None:
+        self.layout = layout
+        self.newest: dict[Keys, str] = {}
+        self._keys = layout.present()
         self._most_bytes = settings.series.max_entry_bytes
-        self._known, self._known_dead = known_keys(settings.namespace)
+        self._known, _ = known_keys(settings.namespace)
         self.known_kept = settings.known.kept
 
-    def entry(self, series: str, values: Values, ts: Time | None) -> Entry:
-        """Return a reading's stream and fields."""
-        return self._addressed(entry_of(series, values, ts, now_ms=_now_ms(), most_bytes=self._most_bytes))
+    def fields(self, series: str, values: Values, ts: Time | None) -> Fields:
+        """Return a reading's fields."""
+        return entry_of(series, values, ts, now_ms=_now_ms(), most_bytes=self._most_bytes)
 
-    def entries(self, readings: Iterable[NewReading], start: int) -> list[Entry]:
-        """Return the streams and fields of many readings; the first has the number `start`."""
-        fields = entries_of(readings, start, now_ms=_now_ms(), most_bytes=self._most_bytes)
-        return [self._addressed(each) for each in fields]
+    def many_fields(self, readings: Iterable[NewReading], start: int) -> list[Fields]:
+        """Return the fields of many readings; the first has the number `start`."""
+        return entries_of(readings, start, now_ms=_now_ms(), most_bytes=self._most_bytes)
 
     def known_entry(self, series: str, values: Values, ts: Time) -> Entry:
         """Return the stream and the fields of values that are known ahead."""
         return self._known, known_entry_of(series, values, ts, most_bytes=self._most_bytes)
 
-    def forecasts_since(self, since: str | int) -> dict[str, str]:
-        """Return the streams of forecasts, each with the id after which it is read."""
-        return {keys.forecasts: position_of(since) for keys in self._keys}
+    def keys_of(self, fields: Fields) -> Keys:
+        """Return the keys of a reading's partition."""
+        partition = self.layout.partition_of(fields[b"series"].decode()) if self.layout.partitions > 1 else 0
+        return self._keys[partition]
 
-    def events_since(self, since: str | int) -> dict[str, str]:
-        """Return the streams of events, each with the id after which it is read."""
-        return {keys.events: position_of(since) for keys in self._keys}
-
-    def dead_since(self, since: str | int) -> dict[str, str]:
-        """Return the streams of dead letters, each with the id after which it is read."""
-        return {key: position_of(since) for key in (*(keys.dead for keys in self._keys), self._known_dead)}
-
-    def _addressed(self, fields: Fields) -> Entry:
-        partition = partition_of(fields[b"series"].decode(), self._partitions) if self._partitions > 1 else 0
-        return self._keys[partition].readings, fields
+    def between(self, layout: Layout) -> list[Keys]:
+        """Return the keys of the partitions that were opened and closed after this layout and before another one."""
+        return [keys for generation in layout.generations()[self.layout.generation + 1 : -1] for keys in generation]
 
 
-class PartitionsCheck:
-    """The check that Redis has the same number of partitions as the settings; it ends once Redis has a number."""
+def routed_from(last: bytes | None) -> str:
+    """Return where the readings of a closed partition begin that are to be routed, as XRANGE takes it.
+
+    Args:
+        last: the last reading that was answered there; None for the plain stream.
+    """
+    return f"({last.decode()}" if last else "-"
+
+
+class LayoutCheck:
+    """The layout in Redis, which is read again and again.
+
+    Attributes:
+        key: the key of the layout.
+        layout: as last read; before that the one of the settings.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.key, _ = common_keys(settings.namespace)
-        self._wanted = settings.partitions
+        self.layout = layout_of(settings)
         self._due_at = 0.0
 
     def due(self, now: float) -> bool:
-        """Return whether the number should be read from Redis now."""
+        """Return whether the layout should be read from Redis now."""
         return now >= self._due_at
 
-    def settle(self, found: bytes | None, now: float) -> None:
-        """Compare the number in Redis with the settings.
+    def settle(self, stored: bytes | None, now: float) -> Layout:
+        """Take the layout in Redis; return the one that is valid from now on.
 
         Raises:
-            SettingsError: the numbers differ.
+            SettingsError: Redis stores no valid layout.
         """
-        check_partitions(self.key, found, self._wanted)
-        self._due_at = now + RECHECK_S if found is None else math.inf
+        if stored is not None:
+            self.layout = decode_layout(self.key, stored, self.layout.namespace)
+        self._due_at = now + RECHECK_S
+        return self.layout
 
 
 def closed() -> ClosedError:

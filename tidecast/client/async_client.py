@@ -8,17 +8,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import redis.asyncio
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
+from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutCheck, chunks, closed, routed_from
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect_async
-from tidecast.connection.cluster import AsyncCluster, Entry, StreamReply
+from tidecast.connection.cluster import AsyncCluster, StreamReply
 from tidecast.errors import TidecastError
 from tidecast.settings import load_settings
-from tidecast.wire import DeadLetter, Event, Forecast
+from tidecast.wire import DeadLetter, Event, Fields, Forecast, Keys, Layout
 
 T = TypeVar("T")
 
@@ -37,32 +37,77 @@ class AsyncClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: AsyncGenerator[None, None] | None = None
         self._closed = False
-        self._at = Addresses(settings)
-        self._check = PartitionsCheck(settings)
+        self._check = LayoutCheck(settings)
+        self._at = Addresses(settings, self._check.layout)
 
     async def push(self, series: str, values: Values, ts: Time | None = None) -> str:
         """Push one reading; see `Client.push`."""
-        key, fields = self._at.entry(series, values, ts)
-        connection = await self._checked()
-        return cast("bytes", await connection.xadd(key, cast("Any", fields))).decode()
+        fields = self._at.fields(series, values, ts)
+        connection = await self._pushing()
+        at = self._at
+        keys = at.keys_of(fields)
+        entry_id = cast("bytes", await connection.xadd(keys.readings, cast("Any", fields))).decode()
+        await self._note(connection, at, {keys: entry_id})
+        return entry_id
 
     async def push_many(self, readings: Iterable[NewReading]) -> list[str]:
         """Push many readings; see `Client.push_many`."""
-        entries: list[Entry] = []
+        entries: list[Fields] = []
         for chunk in chunks(readings):
-            entries += self._at.entries(chunk, len(entries))
+            entries += self._at.many_fields(chunk, len(entries))
             await asyncio.sleep(0)  # let other tasks run
         ids: list[str] = []
-        for part in chunks(entries):
-            connection = await self._checked()
+        for chunk_of_fields in chunks(entries):
+            connection = await self._pushing()
+            at = self._at
+            all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
+            part = [(keys.readings, fields) for keys, fields in zip(all_keys, chunk_of_fields, strict=True)]
             if isinstance(connection, AsyncCluster):
-                ids += [entry_id.decode() for entry_id in await connection.add_many(part)]
-                continue
-            async with connection.pipeline(transaction=False) as pipeline:
-                for key, fields in part:
-                    pipeline.xadd(key, cast("Any", fields))
-                ids += [entry_id.decode() for entry_id in await pipeline.execute()]
+                added = await connection.add_many(part)
+            else:
+                async with connection.pipeline(transaction=False) as pipeline:
+                    for key, fields in part:
+                        pipeline.xadd(key, cast("Any", fields))
+                    added = await pipeline.execute()
+            some = [entry_id.decode() for entry_id in added]
+            await self._note(connection, at, dict(zip(all_keys, some, strict=True)))
+            ids += some
         return ids
+
+    async def _note(
+        self, connection: redis.asyncio.Redis | AsyncCluster, at: Addresses, newest: dict[Keys, str]
+    ) -> None:
+        """Note the newest reading of each stream; see `Client`."""
+        at.newest.update(newest)
+        if at is not self._at:
+            await self._await_passed(connection, newest)
+
+    async def _pushing(self) -> redis.asyncio.Redis | AsyncCluster:
+        """Return the connection for a push, after following a new layout; see `Client`."""
+        connection = await self._checked()
+        layout = self._check.layout
+        at = self._at
+        if layout != at.layout:
+            with suppress(NoPermissionError):  # readings in closed partitions are routed
+                if await self._has_left(connection, at, layout) and at is self._at:
+                    self._at = Addresses(self._settings, layout)
+        return connection
+
+    async def _has_left(self, connection: redis.asyncio.Redis | AsyncCluster, at: Addresses, layout: Layout) -> bool:
+        """Wait until what this client has pushed has left the closed partitions; see `Client`."""
+        newest = {keys: newest_id(await connection.xrevrange(keys.readings, count=1)) for keys in at.between(layout)}
+        return await self._await_passed(connection, at.newest | newest)
+
+    async def _await_passed(self, connection: redis.asyncio.Redis | AsyncCluster, newest: dict[Keys, str]) -> bool:
+        """Wait until readings in closed partitions are answered or routed; return False if it takes too long."""
+        ends_at = time.monotonic() + MOVE_S
+        for keys, entry_id in newest.items():
+            last = cast("bytes | None", await cast("Any", connection.hget(keys.offset, "last")))
+            while await connection.xrange(keys.readings, routed_from(last), entry_id, count=1):
+                if time.monotonic() > ends_at:
+                    return False
+                await asyncio.sleep(LOOK_EVERY_S)
+        return True
 
     async def push_known(self, series: str, values: Values, ts: Time) -> str:
         """Push values that are known ahead; see `Client.push_known`."""
@@ -80,8 +125,7 @@ class AsyncClient:
         give_up_s: float | None = None,
     ) -> "AsyncFollower[Forecast]":
         """Follow forecasts; see `Client.forecasts` ("$" means those after the first step of the iteration)."""
-        position = self._at.forecasts_since(since)
-        return self._following(position, FORECASTS, block_ms, stop_when_idle, give_up_s)
+        return self._following("forecasts", since, FORECASTS, block_ms, stop_when_idle, give_up_s)
 
     def events(
         self,
@@ -95,7 +139,7 @@ class AsyncClient:
     ) -> "AsyncFollower[Event]":
         """Follow events; see `Client.events` ("$" means those after the first step of the iteration)."""
         contents = events_of(kinds, series)
-        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
 
     def anomalies(
         self,
@@ -108,7 +152,7 @@ class AsyncClient:
     ) -> "AsyncFollower[Event]":
         """Follow the beginnings and ends of anomalies; see `Client.anomalies`."""
         contents = events_of("anomaly", series)
-        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
 
     def dead(
         self,
@@ -122,11 +166,12 @@ class AsyncClient:
     ) -> "AsyncFollower[DeadLetter]":
         """Follow dead letters; see `Client.dead` ("$" means those after the first step of the iteration)."""
         contents = dead_letters_of(reasons, series)
-        return self._following(self._at.dead_since(since), contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("dead", since, contents, block_ms, stop_when_idle, give_up_s)
 
     def _following(
         self,
-        position: dict[str, str],
+        kind: str,
+        since: str | int,
         contents: Contents[T],
         block_ms: int,
         stop_when_idle: bool,
@@ -134,13 +179,13 @@ class AsyncClient:
     ) -> "AsyncFollower[T]":
         course = following(
             self._settings,
-            position,
+            (kind, since),
             contents,
             block_ms=block_ms,
             stop_when_idle=stop_when_idle,
             give_up_s=give_up_s,
         )
-        return AsyncFollower(self._checked, course)
+        return AsyncFollower(self._checked, self._check, course)
 
     async def _checked(self) -> redis.asyncio.Redis | AsyncCluster:
         """Return the connection of this event loop, after a check of the number of partitions if one is due."""
@@ -184,9 +229,13 @@ class AsyncFollower(AsyncIterator[T]):
     """
 
     def __init__(
-        self, connected: Callable[[], Awaitable[redis.asyncio.Redis | AsyncCluster]], course: Following[T]
+        self,
+        connected: Callable[[], Awaitable[redis.asyncio.Redis | AsyncCluster]],
+        check: LayoutCheck,
+        course: Following[T],
     ) -> None:
         self._connected = connected
+        self._check = check
         self._course = course
         self._begun = False
         self._lock = asyncio.Lock()  # tasks may share an iteration: each item goes to one of them
@@ -211,6 +260,7 @@ class AsyncFollower(AsyncIterator[T]):
 
     async def _begin(self) -> None:
         connection = await self._connected()
+        self._course.follow(self._check.layout)
         await self._warn_of_gaps()
         for key in [key for key, since in self._course.position.items() if since == NEXT]:
             self._course.position[key] = newest_id(await connection.xrevrange(key, count=1))
@@ -219,8 +269,9 @@ class AsyncFollower(AsyncIterator[T]):
     async def _read(self) -> tuple[StreamReply, int]:
         """Return the next entries, and how many of each stream were requested."""
         connection = await self._connected()
-        position = self._course.position
-        slice_ms = self._course.slice_ms
+        self._course.follow(self._check.layout)
+        position = self._course.reading
+        slice_ms = self._course.wait_ms
         count = self._course.portion.count
         try:
             if isinstance(connection, AsyncCluster):

@@ -11,16 +11,16 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from tidecast.client.addresses import Addresses, PartitionsCheck, chunks, closed
+from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutCheck, chunks, closed, routed_from
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect
-from tidecast.connection.cluster import Cluster, Entry, StreamReply
+from tidecast.connection.cluster import Cluster, StreamReply
 from tidecast.settings import load_settings
-from tidecast.wire import DeadLetter, Event, Forecast
+from tidecast.wire import DeadLetter, Event, Fields, Forecast, Keys, Layout
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ class Client:
         self._opened: redis.Redis | Cluster | None = None
         self._opening = Lock()
         self._closed = False
-        self._at = Addresses(settings)
-        self._check = PartitionsCheck(settings)
+        self._check = LayoutCheck(settings)
+        self._at = Addresses(settings, self._check.layout)
 
     def push(self, series: str, values: Values, ts: Time | None = None) -> str:
         """Push one reading; return its entry id, which is also the id of its forecast.
@@ -60,7 +60,7 @@ class Client:
         Raises:
             BadReading: a worker would refuse the reading, for example NaN or a time without an offset; it was not sent.
                 BadReading is a ValueError too.
-            SettingsError: Redis was set up for another number of partitions.
+            SettingsError: Redis stores no valid number of partitions.
             ClosedError: the client was closed.
             RedisError: Redis is away, or refuses the command.
 
@@ -69,8 +69,13 @@ class Client:
         and counts the repetition as a duplicate. Repeat a series' readings from the failed one on, in their order; a
         reading that is earlier than a newer arrival is counted as late. Without `ts` a repetition is another reading.
         """
-        key, fields = self._at.entry(series, values, ts)
-        return cast("bytes", self._checked().xadd(key, cast("Any", fields))).decode()
+        fields = self._at.fields(series, values, ts)
+        connection = self._pushing()
+        at = self._at
+        keys = at.keys_of(fields)
+        entry_id = cast("bytes", connection.xadd(keys.readings, cast("Any", fields))).decode()
+        self._note(connection, at, {keys: entry_id})
+        return entry_id
 
     def push_many(self, readings: Iterable[NewReading]) -> list[str]:
         """Push many readings, (series, values[, ts]) each, in as few round trips as possible; return their ids.
@@ -84,20 +89,63 @@ class Client:
 
         After an error of Redis each reading may or may not have arrived; with `ts` all are safe to repeat, see `push`.
         """
-        entries: list[Entry] = []
+        entries: list[Fields] = []
         for chunk in chunks(readings):
-            entries += self._at.entries(chunk, len(entries))
+            entries += self._at.many_fields(chunk, len(entries))
         ids: list[str] = []
-        for part in chunks(entries):
-            connection = self._checked()
+        for chunk_of_fields in chunks(entries):
+            connection = self._pushing()
+            at = self._at
+            all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
+            part = [(keys.readings, fields) for keys, fields in zip(all_keys, chunk_of_fields, strict=True)]
             if isinstance(connection, Cluster):
-                ids += [entry_id.decode() for entry_id in connection.add_many(part)]
-                continue
-            with connection.pipeline(transaction=False) as pipeline:
-                for key, fields in part:
-                    pipeline.xadd(key, cast("Any", fields))
-                ids += [entry_id.decode() for entry_id in pipeline.execute()]
+                added = connection.add_many(part)
+            else:
+                with connection.pipeline(transaction=False) as pipeline:
+                    for key, fields in part:
+                        pipeline.xadd(key, cast("Any", fields))
+                    added = pipeline.execute()
+            some = [entry_id.decode() for entry_id in added]
+            self._note(connection, at, dict(zip(all_keys, some, strict=True)))
+            ids += some
         return ids
+
+    def _note(self, connection: redis.Redis | Cluster, at: Addresses, newest: dict[Keys, str]) -> None:
+        """Note the newest reading of each stream; if another thread has left the layout meanwhile, wait for them."""
+        at.newest.update(newest)
+        if at is not self._at:
+            self._await_passed(connection, newest)
+
+    def _pushing(self) -> redis.Redis | Cluster:
+        """Return the connection for a push, after following a new layout.
+
+        Readings of a series that go to another stream must not overtake those before them. So the new streams are used
+        once all readings that this client has pushed are answered or routed; until then it pushes as before.
+        """
+        connection = self._checked()
+        layout = self._check.layout
+        if layout != self._at.layout:
+            with self._opening, suppress(NoPermissionError):  # readings in closed partitions are routed
+                if self._at.layout != layout and self._has_left(connection, layout):
+                    self._at = Addresses(self._settings, layout)
+        return connection
+
+    def _has_left(self, connection: redis.Redis | Cluster, layout: Layout) -> bool:
+        """Wait until what this client has pushed has left the closed partitions; return False if it takes too long."""
+        at = self._at
+        newest = {keys: newest_id(connection.xrevrange(keys.readings, count=1)) for keys in at.between(layout)}
+        return self._await_passed(connection, at.newest | newest)
+
+    def _await_passed(self, connection: redis.Redis | Cluster, newest: dict[Keys, str]) -> bool:
+        """Wait until readings in closed partitions are answered or routed; return False if it takes too long."""
+        ends_at = time.monotonic() + MOVE_S
+        for keys, entry_id in newest.items():
+            last = cast("bytes | None", connection.hget(keys.offset, "last"))
+            while connection.xrange(keys.readings, routed_from(last), entry_id, count=1):
+                if time.monotonic() > ends_at:
+                    return False
+                time.sleep(LOOK_EVERY_S)
+        return True
 
     def push_known(self, series: str, values: Values, ts: Time) -> str:
         """Push values that are known ahead of the readings of a time; return the id of their entry.
@@ -140,12 +188,11 @@ class Client:
                 `stop_when_idle`, `block_ms` and at least as long as a command may take.
 
         Raises:
-            SettingsError: an argument is out of range, or Redis was set up for another number of partitions.
+            SettingsError: an argument is out of range, or Redis stores no valid number of partitions.
             ClosedError: the client was closed, before or during the iteration.
             RedisError: Redis is away at the beginning, or for too long, or refuses the command.
         """
-        position = self._at.forecasts_since(since)
-        return self._following(position, FORECASTS, block_ms, stop_when_idle, give_up_s)
+        return self._following("forecasts", since, FORECASTS, block_ms, stop_when_idle, give_up_s)
 
     def events(
         self,
@@ -170,7 +217,7 @@ class Client:
             ClosedError, RedisError: as in `forecasts`.
         """
         contents = events_of(kinds, series)
-        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
 
     def anomalies(
         self,
@@ -183,7 +230,7 @@ class Client:
     ) -> Iterator[Event]:
         """Follow the beginnings and ends of anomalies: the events of kind `anomaly`; arguments as in `events`."""
         contents = events_of("anomaly", series)
-        return self._following(self._at.events_since(since), contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
 
     def dead(
         self,
@@ -208,11 +255,12 @@ class Client:
             ClosedError, RedisError: as in `forecasts`.
         """
         contents = dead_letters_of(reasons, series)
-        return self._following(self._at.dead_since(since), contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("dead", since, contents, block_ms, stop_when_idle, give_up_s)
 
     def _following(
         self,
-        position: dict[str, str],
+        kind: str,
+        since: str | int,
         contents: Contents[T],
         block_ms: int,
         stop_when_idle: bool,
@@ -220,13 +268,13 @@ class Client:
     ) -> Iterator[T]:
         course = following(
             self._settings,
-            position,
+            (kind, since),
             contents,
             block_ms=block_ms,
             stop_when_idle=stop_when_idle,
             give_up_s=give_up_s,
         )
-        return _Follower(self._checked, course)
+        return _Follower(self._checked, self._check, course)
 
     def _checked(self) -> redis.Redis | Cluster:
         """Return the connection, opened if needed, after a check of the number of partitions if one is due."""
@@ -257,11 +305,15 @@ class Client:
 class _Follower(Iterator[T]):
     """An iteration over streams that survives lost connections; after an error the next step continues."""
 
-    def __init__(self, connected: Callable[[], redis.Redis | Cluster], course: Following[T]) -> None:
+    def __init__(
+        self, connected: Callable[[], redis.Redis | Cluster], check: LayoutCheck, course: Following[T]
+    ) -> None:
         self._connected = connected
+        self._check = check
         self._course = course
         self._lock = Lock()  # threads may share an iteration: each item goes to one of them
         connected()  # an error at the beginning is raised at once
+        course.follow(check.layout)
         self._warn_of_gaps()
         # "$" is resolved once, here: used in every read, it would skip entries that arrive between two reads.
         for key in [key for key, since in course.position.items() if since == NEXT]:
@@ -285,8 +337,9 @@ class _Follower(Iterator[T]):
     def _read(self) -> tuple[StreamReply, int]:
         """Return the next entries, and how many of each stream were requested."""
         connection = self._connected()
-        position = self._course.position
-        slice_ms = self._course.slice_ms
+        self._course.follow(self._check.layout)
+        position = self._course.reading
+        slice_ms = self._course.wait_ms
         count = self._course.portion.count
         try:
             if isinstance(connection, Cluster):

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from tidecast.errors import SettingsError
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import EVENTS, DeadLetter, Event, Fields, Forecast
+from tidecast.wire import EVENTS, DeadLetter, Event, Fields, Forecast, is_copy
 
 T = TypeVar("T")
 Names = str | Iterable[str] | None  # one name, several, or None for all
@@ -28,7 +28,7 @@ class Contents(Generic[T]):
     by_time: bool = False
 
 
-FORECASTS = Contents(Forecast.decode)
+FORECASTS = Contents(Forecast.decode, lambda fields: not is_copy(fields))
 
 
 def events_of(kinds: Names, series: Names) -> Contents[Event]:

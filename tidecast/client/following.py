@@ -18,7 +18,8 @@ from tidecast.connection.merging import StreamEntry, in_order_of_time
 from tidecast.connection.portion import Portion
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
-from tidecast.wire import id_pair
+from tidecast.wire import Layout, id_pair
+from tidecast.wire.known import known_keys
 
 T = TypeVar("T")
 OLDEST, NEXT = "0-0", "$"
@@ -43,7 +44,8 @@ class Following(Generic[T]):
     """The progress of one iteration over streams; the clients read the entries.
 
     Attributes:
-        position: the id of the last returned entry, by stream.
+        kind: the streams that are followed: `forecasts`, `events` or `dead`.
+        since: the entry id after which to begin.
         contents: decodes the entries, and chooses among them.
         block_ms: how long no entry may come before the iteration ends, with `stop_when_idle`.
         slice_ms: how long one read waits, which is shorter than the time limit of a command.
@@ -53,7 +55,8 @@ class Following(Generic[T]):
         portion: how many entries to read at once.
     """
 
-    position: dict[str, str]
+    kind: str
+    since: str
     contents: Contents[T]
     block_ms: int
     slice_ms: int
@@ -61,11 +64,43 @@ class Following(Generic[T]):
     give_up_s: float
     over: bool = False
     portion: Portion = field(default_factory=lambda: Portion(AT_ONCE))
+    position: dict[str, str] = field(default_factory=dict)  # by stream, the id of the last returned entry
+    _generations: list[list[str]] = field(default_factory=list)  # the streams that are not read to their ends
+    _followed: int = 0  # how many generations there were
+    _common: list[str] = field(default_factory=list)  # streams of no partition
     _unread: deque[StreamEntry] = field(default_factory=deque)
     _gap_reported: bool = False  # since the last read that caught up
     _idle_ms: int = 0
     _failures: int = 0
     _failing_since: float = math.nan  # monotonic seconds; NaN before the first failure
+
+    def follow(self, layout: Layout) -> None:
+        """Follow the streams of a layout, once those of the former ones are read to their ends.
+
+        They get no entry any more: a layout is valid only when the partitions before it are closed.
+        """
+        generations = layout.generations()
+        begins = not self._followed
+        for number in range(self._followed, len(generations)):
+            if begins and self.since == NEXT and number < layout.generation:
+                continue
+            streams = [getattr(keys, self.kind) for keys in generations[number]]
+            self._generations.append(streams)
+            self.position |= dict.fromkeys(streams, self.since if begins else OLDEST)
+        if begins and self.kind == "dead":
+            self._common = [known_keys(layout.namespace)[1]]
+            self.position |= dict.fromkeys(self._common, self.since)
+        self._followed = len(generations)
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """Return the streams to read now, each with the id after which it is read."""
+        return {stream: self.position[stream] for stream in (*self._generations[0], *self._common)}
+
+    @property
+    def wait_ms(self) -> int:
+        """Return how long one read waits."""
+        return self.slice_ms if len(self._generations) == 1 else 1
 
     def took(self, reply: StreamReply, count: int) -> None:
         """Store a reply of at most `count` entries a stream; end the iteration if it has been idle for long enough."""
@@ -75,6 +110,9 @@ class Following(Generic[T]):
             self._unread.extend(in_order_of_time(reply, count))
         else:
             self._unread.extend((key.decode(), *entry) for key, entries in reply for entry in entries)
+        if not reply and len(self._generations) > 1:
+            del self._generations[0]
+            return
         self._idle_ms = 0 if reply else self._idle_ms + self.slice_ms
         self.over = self.stop_when_idle and self._idle_ms >= self.block_ms
 
@@ -141,19 +179,19 @@ class Following(Generic[T]):
 
     def with_an_id(self) -> list[str]:
         """Return the streams whose position is an entry id; the entries after it may have been trimmed."""
-        return [key for key, last in self.position.items() if last not in (OLDEST, "0", NEXT)]
+        return [key for key, last in self.reading.items() if last not in (OLDEST, "0", NEXT)]
 
 
 def following(
     settings: Settings,
-    position: dict[str, str],
+    streams: tuple[str, str | int],
     contents: Contents[T],
     *,
     block_ms: int,
     stop_when_idle: bool,
     give_up_s: float | None,
 ) -> Following[T]:
-    """Check the arguments of an iteration, and return its progress.
+    """Check the arguments of an iteration, and return its progress; `streams` are the kind and the beginning.
 
     Raises:
         SettingsError: an argument is out of range.
@@ -165,7 +203,15 @@ def following(
     longest_ms = max(1, round(min(settings.redis_timeout * 500, LONGEST_READ_MS)))
     if give_up_s is None:
         give_up_s = max(settings.redis_timeout, block_ms / 1000) if stop_when_idle else math.inf
-    return Following(position, contents, int(block_ms), min(int(block_ms), longest_ms), stop_when_idle, give_up_s)
+    return Following(
+        streams[0],
+        position_of(streams[1]),
+        contents,
+        int(block_ms),
+        min(int(block_ms), longest_ms),
+        stop_when_idle,
+        give_up_s,
+    )
 
 
 def position_of(since: str | int) -> str:

@@ -119,7 +119,7 @@ def lacks_right(exc: RedisError) -> bool:
 
 
 def _check_cluster(settings: Settings, named: dict[str, Any]) -> None:
-    if settings.partitions == 1:
+    if settings.partitions == 1 and not settings.former_partitions:  # later generations have a tag
         raise SettingsError(
             "setting partitions is 1, but in a Redis Cluster only the keys of one of several partitions are sure to "
             "be on one server: set partitions to 2 or more, above the number of workers you will ever run"

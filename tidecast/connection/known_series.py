@@ -7,7 +7,7 @@ from typing import cast
 from redis import Redis
 
 from tidecast.settings import Settings
-from tidecast.wire import SEPARATOR, keys_of
+from tidecast.wire import SEPARATOR, layout_of
 
 MOST = 20_000  # names per partition that are read
 
@@ -15,8 +15,7 @@ MOST = 20_000  # names per partition that are read
 def answered_series(redis: Redis, settings: Settings) -> Iterator[str]:
     """Yield the series that have a state, at most `MOST` per partition."""
     mark = SEPARATOR.encode()
-    for partition in range(settings.partitions):
-        state = keys_of(partition, settings.partitions, settings.namespace).state
-        fields = cast("Iterator[tuple[bytes, bytes]]", redis.hscan_iter(state, count=1000))
+    for keys in layout_of(settings).present():
+        fields = cast("Iterator[tuple[bytes, bytes]]", redis.hscan_iter(keys.state, count=1000))
         heads = (name for name, _ in fields if mark not in name)
         yield from (name.decode(errors="backslashreplace") for name in islice(heads, MOST))

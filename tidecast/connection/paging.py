@@ -8,10 +8,9 @@ from redis import Redis
 
 from tidecast.connection.cluster import Cluster
 from tidecast.connection.lag import was_recreated
-from tidecast.connection.partitions import check_partitions, stream_info
+from tidecast.connection.partitions import stream_info
 from tidecast.connection.portion import Portion, shrinking
-from tidecast.settings import Settings
-from tidecast.wire import Keys, common_keys
+from tidecast.wire import Keys
 
 RawEntry = list[Any]  # the id, and a flat list of alternating names and values, all bytes
 Page = list[RawEntry]
@@ -44,16 +43,6 @@ def newest_pages(redis: Redis, key: str, most: int, at_once: int) -> Iterator[Pa
         yield page
         most -= len(page)
         last = b"(" + page[-1][0]
-
-
-def check_setup(redis: Redis, settings: Settings) -> None:
-    """Check that the number of partitions in the settings is that in Redis.
-
-    Raises:
-        SettingsError: Redis was set up for another number of partitions.
-    """
-    key, _ = common_keys(settings.namespace)
-    check_partitions(key, cast("bytes | None", redis.get(key)), settings.partitions)
 
 
 def committed(redis: Redis, keys: Keys) -> bytes | None:

@@ -1,38 +1,77 @@
 """Read the status of a partition from Redis: its offset, its lag, its owner and its retraining schedule."""
 
+import math
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
+from tidecast.connection.connection import connect
 from tidecast.connection.lag import Lag, Progress, lag_of
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import SettingsError
-from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id
+from tidecast.settings import Settings
+from tidecast.wire import DISPOSITIONS, Keys, Layout, common_keys, id_pair, is_entry_id
 
 _WHOLE = re.compile(rb"-?[0-9]{1,18}")
 PIECE = 500  # entries of one reply
+LAYOUT_EVERY_S = 1.0  # how often a program that runs for long reads the number of partitions
 
 
 DELETE = "delete it while no worker runs; the next one writes its own number"
 
 
-def check_partitions(key: str, found: bytes | None, wanted: int) -> None:
-    """Check that a number of partitions equals the one in Redis, if Redis has one.
+def decode_layout(key: str, stored: bytes, namespace: str) -> Layout:
+    """Return the layout that Redis stores under a key.
 
     Raises:
-        SettingsError: other programs of this namespace were started with another number.
+        SettingsError: it is not a layout.
     """
-    if found is not None and found != b"%d" % wanted:
-        number = found.decode(errors="backslashreplace")
-        if not re.fullmatch(r"[1-9][0-9]{0,2}", number):
-            raise SettingsError(f"{key} in Redis is {number[:40]!r}, not a number: {DELETE}")
-        raise SettingsError(
-            f"setting partitions is {wanted}, but {key} in Redis says {number}: use that, or another namespace"
-        )
+    text = stored.decode(errors="backslashreplace")
+    layout = Layout.decode(text, namespace)
+    if layout is None:
+        raise SettingsError(f"{key} in Redis is {text[:40]!r}, not a number: {DELETE}")
+    return layout
+
+
+def at_present(redis: Redis, settings: Settings) -> Settings:
+    """Return the settings with the present number of partitions; the one set is only used before the first worker.
+
+    Raises:
+        SettingsError: Redis stores no valid number.
+        RedisError: Redis does not answer.
+    """
+    key = common_keys(settings.namespace)[0]
+    stored = cast("bytes | None", redis.get(key))
+    return settings if stored is None else settings.with_partitions(decode_layout(key, stored, "").numbers)
+
+
+class PresentSettings:
+    """The settings with the present number of partitions, which a call reads again after `LAYOUT_EVERY_S`.
+
+    Args:
+        settings: where Redis is.
+        redis: an open connection; None: one for each look.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._looked_at = -math.inf
+
+    def __call__(self) -> Settings:
+        """Return them; while Redis is away, as they were."""
+        now = time.monotonic()
+        if now - self._looked_at >= LAYOUT_EVERY_S:
+            self._looked_at = now
+            with suppress(RedisError), nullcontext(self._redis) if self._redis else connect(self._settings) as redis:
+                self._settings = at_present(redis, self._settings)
+        return self._settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,29 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import connect, explain, lacks_right
+from tidecast.connection.partitions import at_present
 from tidecast.connection.portion import answers
 from tidecast.connection.redis_errors import unknown_command
-from tidecast.doctor import commands, conditions, flow, keys, known, models, notifications, rights, schedule, server
+from tidecast.doctor import (
+    commands,
+    conditions,
+    flow,
+    keys,
+    known,
+    models,
+    notifications,
+    partitions,
+    rights,
+    schedule,
+    server,
+)
 from tidecast.doctor.finding import Case, Check, Finding
 from tidecast.doctor.reach import obstacle, unreached
 from tidecast.errors import SettingsError
@@ -27,7 +41,9 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "rights": rights.rights,
         "key_types": keys.types,
         "stored_numbers": keys.numbers,
-        "partitions": keys.partitions,
+        "partitions": partitions.partitions,
+        "router": partitions.router,
+        "repartition": partitions.repartition,
         "state": keys.state,
         "lease": flow.lease,
         "worker_names": flow.names,
@@ -71,11 +87,14 @@ def _examined(settings: Settings, named: Redis, clock: Callable[[], float]) -> I
             yield stopped
             return
         redis = connect(settings) if settings.redis_cluster else named
+        present = settings
+        with suppress(SettingsError, ResponseError):  # a check reports it
+            present = at_present(redis, settings)
     except RedisError as exc:
         yield unreached(exc, settings.redis_url.get_secret_value())
         return
     try:
-        yield from _each(OF_REDIS, Case(settings, redis, named, clock))
+        yield from _each(OF_REDIS, Case(present, redis, named, clock, settings.partitions))
     finally:
         redis.close()
 
@@ -88,10 +107,8 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
         try:
             for finding in check(case):
                 yield finding
-                if (
-                    finding.check == "partitions"
-                ):  # the keys have other names then, so the remaining checks are meaningless
-                    return
+                if finding.check == "partitions" and finding.severity == "error":
+                    return  # the names of the keys are not known then
         except RedisError as exc:
             if lacks_right(exc):
                 forbidden.append(name)

@@ -10,7 +10,7 @@ from redis import Redis
 from tidecast.connection.partitions import server_ms
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import Keys, keys_of
+from tidecast.wire import Keys, layout_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class Case:
         redis: the connection for commands on keys; in a cluster it routes them.
         server: the connection to the server in `redis_url`.
         clock: returns the time of this machine, in epoch seconds.
+        set_partitions: the setting `partitions`; the settings above have the present number.
     """
 
     settings: Settings
     redis: Redis
     server: Redis
     clock: Callable[[], float] = field(default=time.time)
+    set_partitions: int = 1
 
     @property
     def store(self) -> ModelStore:
@@ -53,8 +55,7 @@ class Case:
 
     def partitions(self) -> Iterator[Keys]:
         """Return the keys of each partition."""
-        count = self.settings.partitions
-        return (keys_of(partition, count, self.settings.namespace) for partition in range(count))
+        return iter(layout_of(self.settings).present())
 
     def server_ms(self) -> int:
         """Return the time of Redis in epoch milliseconds; the ends of leases and claims use it."""

@@ -1,13 +1,12 @@
-"""Check the keys: their types, their format, and the number of partitions."""
+"""Check the keys: their types and their format."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 
-from tidecast.connection.partitions import DELETE, check_partitions, whole_number
+from tidecast.connection.partitions import whole_number
 from tidecast.doctor.finding import Case, Finding
-from tidecast.errors import SettingsError
-from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, id_pair, is_entry_id, keys_of
+from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, repartition_key
 
 KINDS = {  # Redis types
     "readings": "stream",
@@ -18,7 +17,7 @@ KINDS = {  # Redis types
     "offset": "hash",
     "lease": "hash",
     "retrain": "hash",
-    "routed": "string",
+    "routed": "hash",
     "muted": "hash",
     "orders": "hash",
     "requeued": "hash",
@@ -26,7 +25,6 @@ KINDS = {  # Redis types
 IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")
 IN_OFFSET = ("read", "lost", *DISPOSITIONS)
 IN_RETRAIN = ("next_ms", "due_ms", "retry_ms", "expires_ms", "tries", "runs", "started_ms", "ended_ms")
-LONGEST_ROUTE_S = 10  # how old a reading may be that is not routed yet
 LONGEST_SHOWN = 40  # most bytes of an invalid value that are shown
 _REMEDIES = {
     "epoch": "delete the key while no worker runs: no worker takes a partition whose epoch cannot be counted up",
@@ -40,8 +38,9 @@ LOOKED_AT = 1000  # most fields of a partition's states that are checked: a work
 def types(case: Case) -> Iterator[Finding]:
     """Check that every key has its expected Redis type."""
     number, workers = common_keys(case.settings.namespace)
+    common = {number: "string", repartition_key(case.settings.namespace): "string", workers: "hash"}
     expected = {getattr(keys, name): kind for keys in case.partitions() for name, kind in KINDS.items()}
-    for key, kind in (expected | {number: "string", workers: "hash"}).items():
+    for key, kind in (expected | common).items():
         actual = cast("bytes", case.redis.type(key)).decode()
         if actual not in ("none", kind):
             remedy = "rename or delete that key, or set another namespace"
@@ -82,37 +81,6 @@ def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding
             yield Finding(
                 "stored_numbers", "error", problem, _REMEDIES.get(name, "a worker that looks at it puts it right")
             )
-
-
-def partitions(case: Case) -> Iterator[Finding]:
-    """Check the number of partitions in Redis, and that readings without their partition are routed."""
-    key = common_keys(case.settings.namespace)[0]
-    settings = case.settings
-    if case.redis.type(key) not in (b"none", b"string"):
-        return  # reported by `types`
-    try:
-        check_partitions(key, cast("bytes | None", case.redis.get(key)), settings.partitions)
-    except SettingsError as exc:
-        problem, _, remedy = str(exc).rpartition(": ")
-        yield Finding("partitions", "error", problem, remedy if remedy == DELETE else f"in the settings {remedy}")
-        return
-    common = keys_of(namespace=settings.namespace)
-    if settings.partitions == 1 or case.redis.type(common.readings) != b"stream":
-        return
-    waiting = case.redis.xlen(common.readings)
-    if waiting and case.redis.exists(common.offset):
-        problem = f"{waiting} readings in {common.readings} are not routed: a worker of one partition has answered them"
-        remedy = f"rename or delete {common.offset} and {common.readings}, then restart the workers"
-        yield Finding("router", "warning", problem, remedy)
-    elif waiting and _age_s(case, common.readings) > LONGEST_ROUTE_S:
-        problem = f"{waiting} readings in {common.readings} wait to be routed to their partitions"
-        yield Finding("router", "warning", problem, "see the log of the worker that holds partition 0")
-
-
-def _age_s(case: Case, stream: str) -> float:
-    """Return how long ago the oldest entry of a stream arrived, by the clock of Redis; its entry id has the time."""
-    entries = cast("list[tuple[bytes, Any]]", case.redis.xrange(stream, count=1))
-    return (case.server_ms() - id_pair(entries[0][0])[0]) / 1000 if entries else 0.0
 
 
 def state(case: Case) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from tidecast.doctor.finding import Case, Finding
 from tidecast.errors import ModelError, StateError, StoreError
 from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.known.values import LATEST, KnownValues
-from tidecast.wire import DeadLetter, keys_of, partition_of
+from tidecast.wire import DeadLetter, layout_of
 from tidecast.wire.known import known_keys
 from tidecast.wire.state_format import StateHead
 
@@ -64,8 +64,7 @@ def _inputs(case: Case) -> Iterator[tuple[str, KnownInputs]]:
 
 
 def _lacks(case: Case, series: str, inputs: KnownInputs, values: KnownValues) -> bool:
-    partitions = case.settings.partitions
-    keys = keys_of(partition_of(series, partitions), partitions, case.settings.namespace)
+    keys = layout_of(case.settings).keys_for(series)
     head = cast("bytes | None", case.redis.hget(keys.state, series))
     try:
         last_ts = int(StateHead.decode(head).window.last_ts) if head else None

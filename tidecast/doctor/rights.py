@@ -13,7 +13,7 @@ from tidecast.connection import RIGHTS, lacks_right
 from tidecast.doctor.finding import Case, Finding
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
-from tidecast.wire import Keys, common_keys
+from tidecast.wire import Keys, common_keys, layout_of, repartition_key
 from tidecast.wire.known import known_keys
 
 NOBODY = "0" * 40  # a name that no script, field or group has
@@ -43,6 +43,8 @@ PROBES: Mapping[str, Probe] = MappingProxyType(
         "hgetall": ("HGETALL", "lease"),
         "hscan": ("HSCAN", "lease", 0),
         "xrange": ("XRANGE", "readings", "+", "-"),
+        "xrevrange": ("XREVRANGE", "readings", "-", "+"),
+        "xdel": ("XDEL", "readings", NO_ID),
         "xtrim": ("XTRIM", "readings", "MINID", NO_ID),
         "xlen": ("XLEN", "forecasts"),
         "xpending": ("XPENDING", "forecasts", NOBODY),
@@ -50,14 +52,15 @@ PROBES: Mapping[str, Probe] = MappingProxyType(
         "wait": ("WAIT", NO_ID, 0),
     }
 )
-_SOMETIMES = {"xrange", "xtrim", "xlen", "xpending", "xinfo|groups", "wait"}
+_SOMETIMES = {"xrange", "xrevrange", "xdel", "xtrim", "xlen", "xpending", "xinfo|groups", "wait"}
 
 
 def needed(settings: Settings) -> set[str]:
     """Return the rights that a worker with these settings needs."""
     worker = settings.worker
     names = set(PROBES) - _SOMETIMES
-    names |= {"xtrim"} if worker.retention or settings.partitions > 1 else set()
+    names |= {"xtrim"} if worker.retention or layout_of(settings).has_front_door else set()
+    names |= {"xdel", "xrevrange"} if settings.former_partitions else set()
     names |= {"xtrim", "xlen", "xpending", "xinfo|groups"} if worker.wait_for_group else set()
     names |= {"wait"} if worker.wait_replicas else set()
     return names | ({"xrange"} if choose_schedule(settings).on else set())
@@ -82,7 +85,7 @@ def _all_keys(case: Case) -> Iterator[str]:
 
 
 def _common(case: Case) -> tuple[str, ...]:
-    return common_keys(case.settings.namespace)
+    return (*common_keys(case.settings.namespace), repartition_key(case.settings.namespace))
 
 
 def _refused(case: Case, probe: Probe, places: Mapping[str, str]) -> bool:

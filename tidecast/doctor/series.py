@@ -15,7 +15,7 @@ from tidecast.moments import utc_text
 from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import Event, Forecast, Keys, id_pair, keys_of, partition_of
+from tidecast.wire import Event, Forecast, Keys, id_pair, layout_of
 
 NEWEST = 10_000  # most entries of a stream that are searched
 LEAST_UNCHANGED = 10  # readings with one value that are mentioned
@@ -36,8 +36,9 @@ def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], 
         StateError: the state is of another format.
         StoreError: the series is unknown.
     """
-    partition = partition_of(series, settings.partitions)
-    keys = keys_of(partition, settings.partitions, settings.namespace)
+    layout = layout_of(settings)
+    partition = layout.partition_of(series)
+    keys = layout.keys(partition)
     with connect(settings) as redis:
         head = cast("bytes | None", redis.hget(keys.state, series))
         facts: Facts = {

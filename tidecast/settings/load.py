@@ -7,13 +7,14 @@ Groups are nested with two underscores: `TIDECAST_WORKER__BATCH=500`.
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -81,7 +82,9 @@ class Settings(BaseSettings):
     )
     redis_timeout: Duration = Field(as_written("5s"), gt=0, description="How long one command may take.")
     namespace: Annotated[str, AfterValidator(check_namespace)] = Field("", description="A prefix for every key.")
-    partitions: int = Field(1, ge=1, le=256, description="How many partitions the series are spread over.")
+    partitions: int = Field(
+        1, ge=1, le=256, description="How many partitions the series are spread over, until `tidecast repartition`."
+    )
     store: Path = Field(Path("models"), description="The directory of the models.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level of a line in the log: debug, info, warning or error."
@@ -99,6 +102,19 @@ class Settings(BaseSettings):
     retrain: RetrainSettings = RetrainSettings()
     notify: NotifySettings = NotifySettings()
     dashboard: DashboardSettings = DashboardSettings()
+    _former_partitions: tuple[int, ...] = PrivateAttr(())
+
+    @property
+    def former_partitions(self) -> tuple[int, ...]:
+        """Return how many partitions there were before each repartition, the first number first."""
+        return self._former_partitions
+
+    def with_partitions(self, numbers: Sequence[int]) -> "Settings":
+        """Return the settings with the numbers of partitions that Redis stores, the present one last."""
+        *former, present = numbers
+        settings = self.model_copy(update={"partitions": present})
+        settings._former_partitions = tuple(former)
+        return settings
 
     @classmethod
     def settings_customise_sources(

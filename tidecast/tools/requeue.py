@@ -8,9 +8,9 @@ from typing import cast
 from redis import Redis
 
 from tidecast.connection import connect
-from tidecast.connection.paging import check_setup
+from tidecast.connection.partitions import at_present
 from tidecast.settings import Settings
-from tidecast.wire import DeadLetter, Keys, id_pair, keys_of, partition_of
+from tidecast.wire import DeadLetter, Keys, id_pair, layout_of
 from tidecast.wire.known import known_keys
 
 RESULTS = ("requeued", "before", "cut", "elsewhere", "known")
@@ -34,20 +34,20 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
         letters: the letters.
 
     Raises:
-        SettingsError: Redis was set up for another number of partitions.
+        SettingsError: Redis stores no valid number of partitions.
         RedisError: Redis is away; the same call may be repeated.
     """
     results: Counter[str] = Counter()
-    all_keys = [keys_of(i, settings.partitions, settings.namespace) for i in range(settings.partitions)]
     with connect(settings) as redis:
-        check_setup(redis, settings)
+        layout = layout_of(at_present(redis, settings))
+        all_keys = [*layout.present(), *layout.former()]
         push = redis.register_script(_PUSH_ONCE)
         known_dead = known_keys(settings.namespace)[1]
         for letter in letters:
             if redis.xrange(known_dead, letter.id, letter.id):
                 results["known"] += 1
                 continue
-            own = all_keys[partition_of(letter.series, settings.partitions)] if b"series" in letter.fields else None
+            own = layout.keys_for(letter.series) if b"series" in letter.fields else None
             its = next((keys for keys in all_keys if _holds(redis, keys, letter)), own or all_keys[0])
             own = own or its
             if letter.is_cut:
@@ -73,9 +73,9 @@ def requeued_ids(settings: Settings) -> dict[str, str]:
     """Return the ids of the dead letters that were pushed again, each with the id of its new reading."""
     pushed: dict[str, str] = {}
     with connect(settings) as redis:
-        for partition in range(settings.partitions):
-            key = keys_of(partition, settings.partitions, settings.namespace).requeued
-            stored = cast("dict[bytes, bytes]", redis.hgetall(key))
+        layout = layout_of(at_present(redis, settings))
+        for keys in (*layout.former(), *layout.present()):
+            stored = cast("dict[bytes, bytes]", redis.hgetall(keys.requeued))
             pushed |= {letter.decode(): reading.decode() for letter, reading in stored.items()}
     return pushed
 

@@ -9,6 +9,7 @@ from redis import Redis
 
 from tidecast.connection.conditions import series_in_trouble
 from tidecast.connection.partitions import (
+    PresentSettings,
     Run,
     offset_of,
     oldest_wait_s,
@@ -25,7 +26,7 @@ from tidecast.online.series.condition import state_of_head
 from tidecast.online.series.condition_names import SERIES_STATES
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
-from tidecast.wire import DISPOSITIONS, SEPARATOR, Keys, keys_of
+from tidecast.wire import DISPOSITIONS, SEPARATOR, Keys, layout_of
 
 COUNTED = 20_000  # with more fields in a partition's states, the number of series is estimated
 SAMPLED = 2000  # the number of fields in the sample for the estimate
@@ -120,7 +121,7 @@ class StatusWatch:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._namespace = settings.namespace
-        self._keys = [keys_of(i, settings.partitions, settings.namespace) for i in range(settings.partitions)]
+        self._present = PresentSettings(settings, redis)
         self._schedule = str(choose_schedule(settings))
         self._served = Served(ModelStore(settings.store))
         self._before: Status | None = None
@@ -134,23 +135,17 @@ class StatusWatch:
             RedisError: Redis does not answer, or refuses a command.
         """
         now_ms = server_ms(self._redis)
-        parts = tuple(self._partition(i, keys, now_ms) for i, keys in enumerate(self._keys))
+        layout = layout_of(self._present())
+        if self._before and len(self._before.partitions) != layout.partitions:
+            self._before = None
+        parts = tuple(self._partition(i, keys, now_ms) for i, keys in enumerate(layout.present()))
         alive = workers(self._redis, self._namespace, [part.owner for part in parts], now_ms)
         if not 0 <= now_ms - self._conditions_at_ms < CONDITIONS_EVERY_MS:
-            self._conditions = self._read_conditions()
+            self._conditions = series_in_trouble(self._redis, layout, state_of_head, SERIES_STATES[-1], EVENTS_READ)
             self._conditions_at_ms = now_ms
         champions = len(self._served.names())
         self._before = Status(now_ms, parts, tuple(sorted(alive)), champions, self._schedule, self._conditions)
         return self._before
-
-    def _read_conditions(self) -> dict[str, list[str]]:
-        """Return the series of all partitions that are not in order, by condition."""
-        troubled: dict[str, list[str]] = {}
-        for keys in self._keys:
-            some = series_in_trouble(self._redis, keys, state_of_head, SERIES_STATES[-1], EVENTS_READ)
-            for condition, names in some.items():
-                troubled.setdefault(condition, []).extend(names)
-        return troubled
 
     def _partition(self, number: int, keys: Keys, now_ms: int) -> PartitionStatus:
         offset = offset_of(self._redis, keys)

@@ -1,6 +1,7 @@
 """The format on the wire: keys, messages and parsing."""
 
 from tidecast.wire.events import DRIFTS, EVENTS, Event
+from tidecast.wire.layout import Layout, Part, layout_of
 from tidecast.wire.messages import (
     DISPOSITIONS,
     MAX_ECHO_BYTES,
@@ -14,9 +15,11 @@ from tidecast.wire.messages import (
     Reading,
     common_keys,
     id_pair,
+    is_copy,
     is_entry_id,
     keys_of,
     partition_of,
+    repartition_key,
 )
 from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT
 from tidecast.wire.steps import Step, field_of, further_fields, steps_of, time_field_of
@@ -36,15 +39,20 @@ __all__ = [
     "Forecast",
     "Forecasts",
     "Keys",
+    "Layout",
+    "Part",
     "Reading",
     "Step",
     "common_keys",
     "field_of",
     "further_fields",
     "id_pair",
+    "is_copy",
     "is_entry_id",
     "keys_of",
+    "layout_of",
     "partition_of",
+    "repartition_key",
     "steps_of",
     "time_field_of",
 ]

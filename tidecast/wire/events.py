@@ -21,6 +21,7 @@ EVENTS = (  # the kinds of events
     "expert_failed",  # an expert of the user's own raised an error, answered too late or gave no number
     "muted",  # a user wants no notification about a series
     "unmuted",
+    "repartition",  # the number of partitions begins or ends to change
     "started",  # a scheduled retraining has begun
     "finished",
     "failed",

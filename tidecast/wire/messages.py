@@ -39,22 +39,38 @@ class Keys:
     lease: str  # hash: epoch, owner, expiry
     events: str  # stream: events of series and models, for people and programs
     retrain: str  # hash: the last scheduled retraining and the next one
-    routed: str  # string: the last reading that the router appended, see `worker/router.py`
-    muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/mutes.py`
-    orders: str  # hash: orders to delete or rename a series, see `connection/orders.py`
+    routed: str  # hash: stream -> its last reading that the router appended, see `worker/router.py`
+    muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/records/mutes.py`
+    orders: str  # hash: orders to delete or rename a series, see `connection/records/orders.py`
     requeued: str  # hash: id of a dead letter -> the id under which its reading was pushed again
 
 
-def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "") -> Keys:
-    """Return a partition's keys; with several partitions, a hash tag keeps each one's keys in one Cluster slot."""
+def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "", generation: int = 0) -> Keys:
+    """Return a partition's keys; with several partitions, a hash tag keeps each one's keys in one Cluster slot.
+
+    After a repartition there is always a tag, which begins with the generation: `{1.0}:readings`.
+    """
     prefix = f"{namespace}:" if namespace else ""
-    tag = f"{{{partition}}}:" if partitions > 1 else ""
+    tag = f"{{{generation}.{partition}}}:" if generation else f"{{{partition}}}:" if partitions > 1 else ""
     return Keys(*(f"{prefix}{tag}{name}" for name in Keys.__slots__))
 
 
 def partition_of(series: str, partitions: int) -> int:
     """Return the partition of a series, the same in every language: `crc32(series) % partitions`."""
     return zlib.crc32(series.encode()) % partitions
+
+
+def is_copy(fields: Mapping[bytes, bytes]) -> bool:
+    """Return whether a forecast is the copy of one in another stream (`forecasts.merged`).
+
+    The plain stream, which has the copies, may be that of a former partition. Readers of all partitions skip them.
+    """
+    return b"id" in fields
+
+
+def repartition_key(namespace: str = "") -> str:
+    """Return the key of the repartition that is under way, which all partitions share."""
+    return f"{namespace}:repartition" if namespace else "repartition"
 
 
 def common_keys(namespace: str = "") -> tuple[str, str]:

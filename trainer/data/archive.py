@@ -14,7 +14,7 @@ import pyarrow.parquet
 from tidecast.connection.paging import AT_ONCE, Page, pair
 from tidecast.durable import sync
 from tidecast.errors import HistoryError
-from tidecast.settings import Settings
+from tidecast.wire import Part
 
 FORMAT = 1
 SUFFIX = ".parquet"
@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         ("fields", pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))),  # in the order of the entry
     ]
 )
+GENERATION = b"generation"  # files from before the first repartition may lack it
 _ABOUT = b"tidecast."  # prefix of the names of our metadata
 
 
@@ -43,17 +44,18 @@ class Archive:
 
     Args:
         folder: the directory; other files in it are left alone.
-        settings: give the namespace and the number of partitions.
-        partition: its number.
+        namespace: the prefix of the keys.
+        part: the partition.
     """
 
-    def __init__(self, folder: Path, settings: Settings, partition: int) -> None:
+    def __init__(self, folder: Path, namespace: str, part: Part) -> None:
         self._folder = folder
         self._about = {
             b"format": b"%d" % FORMAT,
-            b"namespace": settings.namespace.encode(),
-            b"partition": b"%d" % partition,
-            b"partitions": b"%d" % settings.partitions,
+            b"namespace": namespace.encode(),
+            b"partition": b"%d" % part.partition,
+            b"partitions": b"%d" % part.partitions,
+            GENERATION: b"%d" % part.generation,
         }
 
     @contextmanager
@@ -174,6 +176,8 @@ class Archive:
         namespace = self._about[b"namespace"].decode()
         prefix = f"{namespace}-" if namespace else ""
         partition = b"%b-of-%b" % (self._about[b"partition"], self._about[b"partitions"])
+        if self._about[GENERATION] != b"0":
+            partition = b"%b.%b" % (self._about[GENERATION], partition)
         return f"readings-{prefix}{b'_'.join((partition, first, last)).decode()}{SUFFIX}"
 
     def _file(self, path: Path) -> ArchiveFile | None:
@@ -183,6 +187,7 @@ class Archive:
         about = {n.removeprefix(_ABOUT): value for n, value in metadata.items() if n.startswith(_ABOUT)}
         if not about:
             return None
+        about.setdefault(GENERATION, b"0")
         if (version := int(about[b"format"])) > FORMAT:
             raise HistoryError(f"{path}: archive format {version}, this reads up to {FORMAT}: upgrade")
         ours = all(about[name] == value for name, value in self._about.items() if name != b"format")

@@ -14,10 +14,11 @@ from pathlib import Path
 from redis import Redis
 
 from tidecast.connection import connect
-from tidecast.connection.paging import check_setup, committed, pages_of, pair, successor
+from tidecast.connection.paging import committed, pages_of, pair, successor
+from tidecast.connection.partitions import at_present
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings
-from tidecast.wire import Keys, keys_of
+from tidecast.wire import Keys, layout_of
 from trainer.data.archive import Archive, ArchiveFile, writable
 
 _LARGEST = 2**64 - 1  # the second part of an entry id
@@ -42,10 +43,9 @@ def move(
         folder.mkdir(parents=True, exist_ok=True)
     moved = 0
     with connect(settings) as redis:
-        check_setup(redis, settings)
-        for partition in range(settings.partitions):
-            keys = keys_of(partition, settings.partitions, settings.namespace)
-            archive = Archive(folder, settings, partition)
+        for part in layout_of(at_present(redis, settings)).every_part():
+            keys = part.keys
+            archive = Archive(folder, settings.namespace, part)
             with archive.unchanged(by_others=True):
                 archive.clear()
                 moved += _move(redis, keys, archive, before_ms)

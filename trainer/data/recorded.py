@@ -7,18 +7,20 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_stream import read_known_stream
-from tidecast.connection.paging import Page, check_setup, committed, pages_of, pair, successor
+from tidecast.connection.paging import Page, committed, pages_of, pair, successor
+from tidecast.connection.partitions import at_present
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History, counted
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import Keys, keys_of
+from tidecast.wire import Keys, Layout, Part, layout_of
 from trainer.data.archive import Archive
 from trainer.data.former_names import FormerNames
 from trainer.data.known import add_known
@@ -64,7 +66,7 @@ def read_recorded(settings: Settings, query: RecordedQuery | None = None, connec
         connection: an open connection to that Redis, which stays open; None: a new connection.
 
     Raises:
-        SettingsError: Redis was set up for another number of partitions.
+        SettingsError: Redis stores no valid number of partitions.
         HistoryError: the archive is missing or damaged.
     """
     query = query or RecordedQuery()
@@ -74,12 +76,11 @@ def read_recorded(settings: Settings, query: RecordedQuery | None = None, connec
     histories: list[History] = []
     refused: Counter[str] = Counter()
     with nullcontext(connection) if connection else connect(settings) as redis, _without_collector():
-        check_setup(redis, settings)
+        settings = at_present(redis, settings)
         for partition in range(settings.partitions) if query.partitions is None else query.partitions:
             reader = PartitionReader(settings, partition, wanted)
-            for page in _pages(redis, settings, partition, first, query.archive):
-                if present := former_names.applied(page):
-                    reader.take(present)
+            for page in _pages(redis, settings, partition, first, query.archive, former_names):
+                reader.take(page)
             histories += reader.histories()
             refused += reader.refused
         known = read_known_stream(redis, settings)
@@ -104,13 +105,37 @@ def _wanted(query: RecordedQuery, settings: Settings) -> Wanted:
     return Wanted(target, tuple(query.features), frozenset(query.series), now_ms, query.pattern)
 
 
-def _pages(redis: Redis, settings: Settings, partition: int, first: bytes, folder: Path | None) -> Iterator[Page]:
+def _pages(
+    redis: Redis, settings: Settings, partition: int, first: bytes, folder: Path | None, former_names: FormerNames
+) -> Iterator[Page]:
+    """Yield the entries of a partition: first those of former partitions that had its series, without other series."""
+    layout = layout_of(settings)
+    for part in layout.parts_of(partition):
+        for entries in _pages_of(redis, settings.namespace, part, first, folder):
+            page = former_names.applied(entries)
+            if part.generation < layout.generation:
+                page = _chosen(page, layout, partition)
+            if page:
+                yield page
+
+
+def _chosen(page: Page, layout: Layout, partition: int) -> Page:
+    """Return the entries whose series belongs to a present partition."""
+
+    def its_partition(fields: Sequence[bytes]) -> int:
+        names = dict(zip(fields[::2], fields[1::2], strict=True))
+        return crc32(names.get(b"series", b"")) % layout.partitions
+
+    return [entry for entry in page if its_partition(entry[1]) == partition]
+
+
+def _pages_of(redis: Redis, namespace: str, part: Part, first: bytes, folder: Path | None) -> Iterator[Page]:
     """Yield the archived entries of a partition, then the later entries of its stream."""
-    keys = keys_of(partition, settings.partitions, settings.namespace)
+    keys = part.keys
     if folder is None:
         yield from _streamed(redis, keys, first)
         return
-    archive = Archive(folder, settings, partition)
+    archive = Archive(folder, namespace, part)
     with archive.unchanged():  # so that no entry moves from the stream to the archive in between
         files = archive.files()
         yield from archive.pages(files, first)

@@ -11,11 +11,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tidecast.connection import connect
+from tidecast.connection.partitions import at_present
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import Event, Keys, keys_of
+from tidecast.wire import Event, Keys, layout_of
 from trainer.pipeline import TrainOptions, train
 from trainer.retrain.histories import StoredVersions, read_histories, stored_versions
 from trainer.retrain.live_stats import drifts_since, live_errors
@@ -68,16 +69,16 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
     store = ModelStore(settings.store)
     versions = stored_versions(store)
     histories, verdicts = read_histories(settings, request.partition, request.series, versions)
-    keys = keys_of(request.partition, settings.partitions, settings.namespace)
     with connect(settings) as redis:
+        keys = layout_of(at_present(redis, settings)).keys(request.partition)
         order = _order(redis, keys, histories, versions, settings, request)
         _log.info("due", series=len(order), readings=sum(map(len, histories.values())), seconds=clock() - began)
-        write_events(redis, keys, verdicts, settings)
+        write_events(redis, verdicts, settings)
         if order:
             refresh_shared(list(histories.values()), settings, store, budget_s - (clock() - began))
 
         def on_verdicts(new: Sequence[Verdict]) -> None:
-            write_events(redis, keys, new, settings)
+            write_events(redis, new, settings)
             verdicts.extend(new)
             _log.info("trained", series=len(verdicts), of=len(order), seconds=round(clock() - began, 1))
 
@@ -94,15 +95,17 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
     return Summary(counts["trained"], counts["kept"], counts["refused"], put_off, round(clock() - began, 3))
 
 
-def write_events(redis: Redis, keys: Keys, verdicts: Sequence[Verdict], settings: Settings) -> None:
+def write_events(redis: Redis, verdicts: Sequence[Verdict], settings: Settings) -> None:
     """Write an event for each verdict; if Redis is unavailable, log a warning and go on."""
     try:
+        layout = layout_of(at_present(redis, settings))
         with redis.pipeline(transaction=False) as pipeline:
             for verdict in verdicts:
                 kind = "promoted" if verdict.status == "trained" else "refused"
                 flat = Event(kind, verdict.reason, verdict.series, verdict.version).encode()
                 most = settings.worker.events_kept
-                pipeline.execute_command("XADD", keys.events, "MAXLEN", "~", most, "*", *flat)
+                events = layout.keys_for(verdict.series).events
+                pipeline.execute_command("XADD", events, "MAXLEN", "~", most, "*", *flat)
             pipeline.execute()
     except RedisError as exc:
         _log.warning("events not written", error=str(exc), series=[verdict.series for verdict in verdicts])

@@ -2,8 +2,9 @@
 --
 -- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms,
 --       instance, fresh
--- All checks come before all writes. Returns {epoch}, with 0 while another owner holds the lease. If the lease's end
--- is later than any lease allows, or is not a number, it is set to lease_ms from now, and the old end is returned too.
+-- All checks come before all writes. Returns {epoch}, with 0 while another owner holds the lease, or after a
+-- repartition has closed the partition. If the lease's end is later than any lease allows, or is not a number, it is
+-- set to lease_ms from now, and the old end is returned too.
 -- Returns {-1} if another instance holds the lease under the same name and this one is its twin: it has held the lease
 -- before. A fresh instance, which has never held the lease, takes it over, since it may replace the other one.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
@@ -13,6 +14,7 @@ for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
+if redis.call('HGET', offset, 'closed') then return {0} end -- its series have moved
 local function whole(text) -- nil if the text is not a whole number
   return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or nil
 end

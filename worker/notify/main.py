@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from tidecast import signals
 from tidecast.connection import check_address, connect
-from tidecast.connection.paging import check_setup
+from tidecast.connection.partitions import PresentSettings
 from tidecast.errors import SettingsError, StreamError, Unavailable
 from tidecast.listening import ListenAddress
 from tidecast.log import begin_log
@@ -41,7 +41,7 @@ def run(settings: Settings, health_port: int | None = None) -> None:
         health_port: the port of the metrics and the probes; 0 picks a free port.
 
     Raises:
-        SettingsError: there is nowhere to post, a setting is invalid, or Redis has another number of partitions.
+        SettingsError: there is nowhere to post, a setting is invalid, or Redis stores no valid number of partitions.
     """
     receiver = receiver_of(settings)
     signals.end_at_once(service=True)
@@ -56,10 +56,10 @@ def run(settings: Settings, health_port: int | None = None) -> None:
 
     def make() -> Notifier:
         redis = connect(settings)  # raises while a cluster is away
-        check_setup(redis, settings)
+        present = PresentSettings(settings, redis)
         ttl_s = 3 * settings.notify.timeout + 2 * settings.redis_timeout + POLL_S  # one step takes less
-        right = NotifyRight(redis, settings, owner, ttl_s)
-        return Notifier(redis, settings, right, receiver, health.notify)
+        right = NotifyRight(redis, present, owner, ttl_s)
+        return Notifier(redis, present, right, receiver, health.notify)
 
     _serve(make, Backoff(settings.worker.lease), health, stop)
     log.info("notifier stopped")

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -15,7 +16,7 @@ from tidecast.connection.merging import StreamEntry, in_order_of_time
 from tidecast.connection.records.mutes import read_mutes
 from tidecast.errors import StreamError
 from tidecast.settings import Settings
-from tidecast.wire import Event, id_pair, keys_of
+from tidecast.wire import Event, id_pair, layout_of
 from worker.notify.messages import body_of, ends_condition, kinds_posted
 from worker.notify.metrics import NotifyMetrics
 from worker.notify.receiver import DeliveryError, Receiver
@@ -34,23 +35,28 @@ class Notifier:
 
     Args:
         redis: the server with the events.
-        settings: which events to post, and how often.
+        settings: returns which events to post and how often, with the present number of partitions.
         right: the lease that only one process has.
         receiver: where messages go.
         metrics: the counts.
     """
 
     def __init__(
-        self, redis: Redis, settings: Settings, right: NotifyRight, receiver: Receiver, metrics: NotifyMetrics
+        self,
+        redis: Redis,
+        settings: Callable[[], Settings],
+        right: NotifyRight,
+        receiver: Receiver,
+        metrics: NotifyMetrics,
     ) -> None:
         self._redis = redis
-        self._settings = settings
+        self._present = settings
+        self._settings = settings()
         self._right = right
         self._receiver = receiver
         self._metrics = metrics
-        self._kinds = kinds_posted(settings.notify.format, settings.notify.kinds)
-        partitions = range(settings.partitions)
-        self._partitions = [keys_of(i, settings.partitions, settings.namespace) for i in partitions]
+        self._kinds = kinds_posted(self._settings.notify.format, self._settings.notify.kinds)
+        self._layout = layout_of(settings())
         self._most = AT_ONCE
         self._failures = 0
         self._failing_since_ms = 0
@@ -92,12 +98,23 @@ class Notifier:
             self._store(now)  # before a post: after a long pause another process may post by now
         if not self._read:
             return STANDBY_S
+        if self._read and self._has_moved():
+            self._store(now)
+            self.leave()
+            return 0.0
         self._look(now)
         due_at = self._due_at()
         if now >= due_at:
             self._post(now)
             due_at = self._due_at()
         return min(POLL_S, max(0.0, due_at - now))
+
+    def _has_moved(self) -> bool:
+        """Return whether the partitions have changed; their new streams are read from the next step on."""
+        layout = layout_of(self._present())
+        has_moved = layout != self._layout
+        self._layout = layout
+        return has_moved
 
     def leave(self) -> None:
         """Give the right back."""
@@ -217,7 +234,7 @@ class Notifier:
     def _not_muted(self, events: list[Event], now_ms: int) -> list[Event]:
         """Leave out events of muted series, but let alerts end."""
         ends = self._settings.notify.format == "alertmanager"
-        muted = {name for keys in self._partitions for name in read_mutes(self._redis, keys, now_ms)}
+        muted = {name for keys in self._layout.present() for name in read_mutes(self._redis, keys, now_ms)}
         return [event for event in events if event.series not in muted or (ends and ends_condition(event))]
 
 

@@ -1,6 +1,6 @@
 """The right to post events, which one process has at a time, and the positions that it stores in Redis."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis import Redis
@@ -8,7 +8,7 @@ from redis import Redis
 from tidecast.client.following import newest_id
 from tidecast.connection.records.notify_record import AFTER, notify_key, read_record
 from tidecast.settings import LONGEST_LEASE_S, Settings
-from tidecast.wire import id_pair, keys_of
+from tidecast.wire import id_pair, layout_of
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
@@ -18,32 +18,35 @@ class NotifyRight:
 
     Args:
         redis: the server with the record.
-        settings: the namespace and the partitions.
+        settings: returns the settings with the present number of partitions.
         owner: the name of this process, which no other process has.
         ttl_s: how long the right lasts without being renewed.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, owner: str, ttl_s: float) -> None:
+    def __init__(self, redis: Redis, settings: Callable[[], Settings], owner: str, ttl_s: float) -> None:
         self.ttl_s = ttl_s
         self._redis = redis
-        self._namespace = settings.namespace
+        self._settings = settings
+        self._namespace = settings().namespace
         self._owner = owner
         self._keep = redis.register_script(script_of("notify"))
-        partitions = range(settings.partitions)
-        self._streams = [keys_of(i, settings.partitions, settings.namespace).events for i in partitions]
 
     def take(self) -> dict[str, str] | None:
         """Take the right if no process has it; return the position in each stream, or None.
 
         A stream without a position begins after its newest event: notifications that are turned on today should not
-        begin with those of last week.
+        begin with those of last week. The streams that a repartition has added begin at their start.
         """
         with refusals_explained():
             if not self._store(takes=True):
                 return None
             record = read_record(self._redis, self._namespace)
             known = record.after if record else {}
-            position = {key: self._position(key, known.get(key)) for key in self._streams}
+            position: dict[str, str] = {}
+            for generation in layout_of(self._settings()).generations():
+                streams = [keys.events for keys in generation]
+                is_new = bool(known) and not any(stream in known for stream in streams)
+                position |= {key: self._position(key, "0-0" if is_new else known.get(key)) for key in streams}
             return position if self.keep(position) else None
 
     def keep(self, position: Mapping[str, str], **fields: str | int) -> bool:

@@ -51,10 +51,12 @@ class EntryReader:
 
     Attributes:
         portion: how many entries to read at once; fewer while they are large.
+        has_more: whether there may be entries after the last batch.
     """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
         self.portion = Portion(settings.batch)
+        self.has_more = False
         self._redis = redis
         self._keys = keys
         self._batch_bytes = settings.batch_bytes
@@ -73,7 +75,9 @@ class EntryReader:
         if not entries and (count == 0 or block_ms is not None):
             entries, count = self._read(last, block_ms)
         is_full = 0 < len(entries) == count
+        received = len(entries)
         entries = self._within_bytes(entries)
+        self.has_more = is_full or len(entries) < received
         self._full_to = entries.ids[-1] if is_full else None
         return entries
 
@@ -94,6 +98,12 @@ class EntryReader:
     def forget_asked(self) -> None:
         """Discard the reply to `ask`."""
         if self._connection and self._asked:
+            self._connection.close()
+        self._asked = None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection:
             self._connection.close()
         self._asked = None
 

@@ -14,7 +14,7 @@ from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings
-from tidecast.wire import Event, id_pair, keys_of, partition_of
+from tidecast.wire import Event, id_pair, layout_of
 from tidecast.wire.state_format import bin_field_names, field_names
 from worker.partition.entry_purge import EntryPurge
 from worker.partition.series_change import SeriesChange
@@ -223,8 +223,7 @@ class SeriesOrders:
 
     def _orders_of(self, series: str) -> str:
         """Return the key of the orders of the partition that a series belongs to."""
-        partitions = self._settings.partitions
-        return keys_of(partition_of(series, partitions), partitions, self._settings.namespace).orders
+        return layout_of(self._settings).keys_for(series).orders
 
     def _take_over(self, epoch: int, order: Order) -> None:
         """Continue a series of another partition under its new name."""

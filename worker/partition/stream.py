@@ -207,6 +207,14 @@ class Stream:
             keys = [self.keys.lease, self.keys.offset, self.keys.readings]
             return bool(self._retain(keys=keys, args=[epoch, since_ms, most]))
 
+    def close(self) -> None:
+        """Give the connections back; the stream is not used any more."""
+        self._reader.close()
+        if isinstance(self._committing, PipelinedConnection):
+            self._committing.close()
+        else:
+            self._committing.shutdown(wait=False)
+
     def reconnect(self) -> None:
         """Close the connections: new ones may reach another server behind the same name."""
         self.read_no_further()

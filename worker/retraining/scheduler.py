@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from tidecast.connection import connect
 from tidecast.settings import Settings
-from tidecast.wire import keys_of
+from tidecast.wire import Keys, layout_of
 from worker.acl import explain
 from worker.log_limiter import LogLimiter
 from worker.metrics import Health
@@ -48,7 +48,8 @@ class Schedule:
     """A scheduler that retrains our partitions when they are due, on its own threads, one child at a time.
 
     Args:
-        settings: where Redis is, and how to retrain.
+        settings: returns where Redis is and how to retrain, with the present number of partitions; called from other
+            threads.
         timing: when runs are due.
         held: returns the partitions that are ours now; called from other threads.
         owner: the name in the claims; after a restart the same owner continues its runs at once.
@@ -60,7 +61,7 @@ class Schedule:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Callable[[], Settings],
         timing: Timing,
         held: Callable[[], Collection[int]],
         owner: str,
@@ -80,7 +81,7 @@ class Schedule:
         self._ttl_s = ttl_s
         self._redis: Redis | None = None
         self._ours: set[int] = set()  # the partitions that have a job
-        self._jobs: dict[int, RetrainJob] = {}  # used only by the thread of the runs
+        self._jobs: dict[Keys, RetrainJob] = {}  # used only by the thread of the runs
         self._failures = 0  # consecutive
         self._limiter = LogLimiter()
         self._stopping = threading.Event()
@@ -137,12 +138,11 @@ class Schedule:
             self._scheduler.add_job(partial(self._look, new, again), again, id=str(new), next_run_time=begin)
         self._ours = held
 
-    def _job(self, partition: int) -> RetrainJob:
-        settings = self._settings
+    def _job(self, partition: int, settings: Settings) -> RetrainJob:
         if self._redis is None:
             answer_s = min(ANSWER_S, settings.redis_timeout)
             self._redis = connect(settings.model_copy(update={"redis_timeout": answer_s}))
-        keys = keys_of(partition, settings.partitions, settings.namespace)
+        keys = layout_of(settings).keys(partition)
         record = JobState(self._redis, keys, self._owner, settings.worker.events_kept, self._ttl_s)
 
         def train(cancelled: Callable[[], bool]) -> child.TrainingResult:
@@ -165,9 +165,11 @@ class Schedule:
             if cancelled():
                 return time.time() + RECONCILE_S
             try:
-                if partition not in self._jobs:
-                    self._jobs[partition] = self._job(partition)
-                at = self._jobs[partition].step(cancelled)
+                settings = self._settings()
+                keys = layout_of(settings).keys(partition)
+                if keys not in self._jobs:
+                    self._jobs[keys] = self._job(partition, settings)
+                at = self._jobs[keys].step(cancelled)
             except Exception as exc:  # the thread must survive every error
                 return time.time() + self._pause_s(partition, exc)
             self._failures = 0

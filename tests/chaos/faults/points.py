@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
 from worker.router import Router
+from worker.sources import Source
 
 POINTS = (
     *("after acquire", "states loaded", "before a commit", "commit sent", "after a commit", "before release"),
@@ -110,10 +111,10 @@ class MortalStream(Stream):
 class MortalRouter(Router):
     """The worker's router, with the points around its last command."""
 
-    def _trim(self, last: str) -> None:
+    def _remove(self, source: Source, ids: Sequence[str]) -> None:
         """Die while the readings are in both streams, or once the common stream is trimmed."""
         _at("readings routed")
-        super()._trim(last)
+        super()._remove(source, ids)
         _at("common stream trimmed")
 
 
@@ -131,7 +132,7 @@ def send(worker: BaseProcess, number: signal.Signals) -> None:
 def _work(folder: Path, url: str, log: Path) -> None:
     """Run the real worker's command with a mortal stream."""
     from tidecast.cli import main as cli
-    from worker import main as program
+    from worker import layouts as program
 
     os.chdir(folder)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())

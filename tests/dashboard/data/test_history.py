@@ -13,6 +13,7 @@ from tests.dashboard.streams import entry
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
 from tidecast.settings import Settings, load_settings
+from tidecast.wire import layout_of
 from trainer.data.archive import Archive
 
 NAME = "boiler-7"
@@ -68,7 +69,7 @@ def test_older_readings_come_from_the_stream_the_archive_and_the_window(
     push(redis, *range(80, 95))
     entries = [[b"%d-0" % at(turn), [b"series", NAME.encode(), b"value", b"%d" % turn]] for turn in range(70, 80)]
     entries.insert(5, [b"%d-1" % at(74), [b"series", b"other", b"value", b"0"]])
-    Archive(folder, settings, 0).add(iter([entries]))
+    Archive(folder, settings.namespace, layout_of(settings).every_part()[0]).add(iter([entries]))
     window = Window(100, 1)
     for turn in range(50, 100):
         window.push(at(turn), [float(turn)], 0)

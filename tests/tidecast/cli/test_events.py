@@ -15,7 +15,7 @@ from tidecast.client.contents import events_of
 from tidecast.client.following import following
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
-from tidecast.wire import Event
+from tidecast.wire import Event, Layout
 from tidecast.wire.event_text import event_line
 
 PROMOTED = Event("promoted", "beats version 2 by 4 %", "boiler-7", 3)
@@ -94,10 +94,11 @@ def test_events_are_chosen_by_kind_and_series(
 def test_the_position_moves_past_events_that_are_not_wanted() -> None:
     """After a lost connection they are not read again."""
     course = following(
-        load_settings(), {"e": "0"}, events_of("stuck", None), block_ms=1, stop_when_idle=True, give_up_s=None
+        load_settings(), ("events", "0"), events_of("stuck", None), block_ms=1, stop_when_idle=True, give_up_s=None
     )
-    course.took([(b"e", [(b"5-0", {b"kind": b"drift", b"detail": b""})])], 10)
-    assert (False, {"e": "5-0"}) == (course.has_next(), course.position)
+    course.follow(Layout())
+    course.took([(b"events", [(b"5-0", {b"kind": b"drift", b"detail": b""})])], 10)
+    assert (False, {"events": "5-0"}) == (course.has_next(), course.position)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_daemon_needs_a_schedule_and_nothing_else(
 def test_a_daemon_keeps_the_schedule_until_told_to_stop(
     url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of all partitions; another number of them than in Redis is refused."""
+    """Of all partitions; an invalid number of them is refused."""
     monkeypatch.setenv("TIDECAST_PARTITIONS", "2")
     monkeypatch.setenv("TIDECAST_RETRAIN__EVERY", "6h")
     assert url
@@ -119,7 +119,7 @@ def test_a_daemon_keeps_the_schedule_until_told_to_stop(
             process.kill()
     assert 0 == process.returncode
     assert ["schedule started", "schedule stopped"] == [json.loads(line)["event"] for line in err.splitlines()]
-    redis.set("partitions", 4)
+    redis.set("partitions", "many")
     assert 2 == run_command("retrain", "--daemon")
 
 

@@ -13,9 +13,8 @@ from redis.exceptions import RedisError
 
 from tests.harness.forecasts import sent
 from tidecast.client import AsyncClient, Client
-from tidecast.errors import SettingsError
 from tidecast.settings import Settings
-from tidecast.wire import Forecast, keys_of, partition_of
+from tidecast.wire import Forecast, Layout, keys_of, partition_of
 
 
 @pytest.fixture
@@ -112,56 +111,49 @@ def test_waiting_longer_than_a_command_may_take_is_no_failure(settings: Settings
         assert [] == list(client.forecasts("0", block_ms=2100, stop_when_idle=True))
 
 
-def test_another_number_of_partitions_is_said_at_the_first_push_and_the_first_look(
-    settings: Settings, redis: Redis
-) -> None:
+def test_the_number_of_partitions_in_redis_counts(settings: Settings, redis: Redis) -> None:
     """No reading goes to a partition that no worker reads."""
     redis.set("plant:partitions", 8)
-    url = settings.redis_url.get_secret_value()
-    message = "setting partitions is 4, but plant:partitions in Redis says 8"
-    with Client(url, partitions=4, namespace="plant") as client:
-        for attempt in (
-            lambda: client.push("a", 1.0),
-            lambda: client.push_many([("a", 1.0)]),
-            lambda: client.forecasts("0"),
-        ):
-            with pytest.raises(SettingsError, match=message):
-                attempt()
-    assert [b"plant:partitions"] == redis.keys()
-    with Client(url, partitions=8, namespace="plant") as client:
-        assert client.push("a", 1.0)
+    key = keys_of(partition_of("a", 8), 8, "plant").readings
+    with Client(settings.redis_url.get_secret_value(), partitions=4, namespace="plant") as client:
+        ids = [client.push("a", 1.0), *client.push_many([("a", 2.0)])]
+    assert ids == [entry_id.decode() for entry_id, _ in redis.xrange(key)]
 
 
-async def test_the_asyncio_client_notices_another_number_of_partitions(settings: Settings, redis: Redis) -> None:
+async def test_for_the_asyncio_client_too(settings: Settings, redis: Redis) -> None:
     """With one partition too."""
     redis.set("partitions", 8)
     async with AsyncClient(settings.redis_url.get_secret_value()) as client:
-        for attempt in (client.push("a", 1.0), client.push_many([("a", 1.0)]), anext(client.forecasts("0"))):
-            with pytest.raises(SettingsError, match="setting partitions is 1, but partitions in Redis says 8"):
-                await attempt
-    assert [b"partitions"] == redis.keys()
+        ids = [await client.push("a", 1.0), *await client.push_many([("a", 2.0)])]
+    assert ids == [entry_id.decode() for entry_id, _ in redis.xrange(keys_of(partition_of("a", 8), 8).readings)]
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_the_number_of_partitions_is_not_asked_for_at_every_push(client: Client, redis: Redis, known: bool) -> None:
-    """It is read once if Redis has it; otherwise it is looked up from time to time."""
-    if known:
-        redis.set("partitions", 1)
+def test_the_number_of_partitions_is_not_asked_for_at_every_push(client: Client, redis: Redis) -> None:
+    """It is looked up from time to time, as a repartition may change it."""
     redis.config_resetstat()
     for _ in range(5):
         client.push("a", 1.0)
     assert 1 == redis.info("commandstats")["cmdstat_get"]["calls"]
 
 
-def test_a_number_of_partitions_that_is_written_later_is_noticed(
+def test_a_client_follows_a_repartition_once_its_readings_have_left(
     client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Producers may begin before the first worker."""
+    """A reading must not overtake those before it; a follower reads the former streams to their ends first."""
     monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
-    client.push("a", 1.0)
-    redis.set("partitions", 8)
-    with pytest.raises(SettingsError, match="says 8"):
-        client.push("a", 2.0)
+    monkeypatch.setattr("tidecast.client.client.MOVE_S", 0.0)
+    redis.set("partitions", 1)
+    first = client.push("a", 1.0)
+    old, new = publish(redis, "9-0"), publish(redis, "8-0", key="{1.1}:forecasts")
+    redis.xadd("forecasts", {**redis.xrange("{1.1}:forecasts")[0][1], "id": "8-0"})  # a copy: `forecasts.merged`
+    redis.set("partitions", "1,2")
+    second = client.push("a", 2.0)
+    assert [first, second] == [entry_id.decode() for entry_id, _ in redis.xrange("readings")]
+    redis.hset("offset", "last", first)
+    redis.xdel("readings", second)
+    key = Layout((1, 2)).keys_for("a").readings
+    assert client.push("a", 3.0) == redis.xrange(key)[0][0].decode()
+    assert [old, new] == list(client.forecasts("0", block_ms=1, stop_when_idle=True))
 
 
 async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis) -> None:

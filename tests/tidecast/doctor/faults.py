@@ -10,6 +10,7 @@ from tests.harness.events import happen
 from tests.harness.installation import Installation
 from tests.harness.models import make_model
 from tests.harness.patience import until
+from tidecast.connection.repartitions import Repartition, order_repartition
 from tidecast.errors import Fenced
 from tidecast.models.model import FORMAT
 from tidecast.models.spec import Spec
@@ -84,6 +85,18 @@ def silent(installation: Installation) -> None:
     state.fields.watch["silent"] = 1
     installation.redis.hset("state", mapping=dict(state.changes("pump-1")))
     happen(installation.redis, Event("silent", "no reading for 4s", "pump-1"))
+
+
+def stands_still(installation: Installation) -> Installation:
+    """Return a repartition that was ordered long ago."""
+    assert order_repartition(installation.redis, "", Repartition(4, 1, 1, 1))
+    return installation
+
+
+def closed_alone(installation: Installation) -> Installation:
+    """Return a closed partition whose repartition somebody has deleted."""
+    installation.redis.hset("offset", "closed", 1)
+    return installation
 
 
 def unrouted(installation: Installation) -> Installation:
@@ -342,7 +355,9 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("replica", "REPLICAOF 127.0.0.1 1"), "replica", "error", "the master, 127.0.0.1:1"),
     (sent("alone", "CONFIG SET min-replicas-to-write 1"), "replicas", "error", "lower min-replicas-to-write"),
     (wrong_type, "key_types", "error", "rename or delete that key"),
-    (other_partitions, "partitions", "error", "use that, or another namespace"),
+    (other_partitions, "partitions", "warning", "change it with `tidecast repartition --to 4`"),
+    (stands_still, "repartition", "error", "it tries again by itself"),
+    (closed_alone, "repartition", "error", "give the command `tidecast repartition --to N` again"),
     (unrouted, "router", "warning", "the worker that holds partition 0"),
     (other_state, "state", "error", "run the version of the worker that wrote them"),
     (stopped, "lease", "error", "start `tidecast worker`"),

@@ -50,7 +50,7 @@ def test_the_rights_that_are_tried_are_those_of_the_documentation() -> None:
     kept = Settings(
         worker=WorkerSettings(retention=1.0, wait_for_group="g", wait_replicas=1), retrain=RetrainSettings(every="1h")
     )
-    assert set(PROBES) == needed(kept)
+    assert set(PROBES) == needed(kept.with_partitions((1, 4)))
 
 
 def test_who_has_all_documented_rights_lacks_none(healthy: Installation) -> None:
@@ -87,6 +87,7 @@ def test_a_missing_right_is_named(healthy: Installation, right: str) -> None:
     changed = healthy.told(
         worker=WorkerSettings(lease=60.0, retention=60.0, wait_for_group="tidecast", wait_replicas=1)
     )
+    healthy.redis.set("partitions", "1,4")
     before = contents(healthy)
     with user(changed, "~*", "+@all", f"-{right.partition('|')[0]}") as installation:
         rights = {finding.check: finding for finding in installation.examine()}["rights"]

@@ -19,6 +19,7 @@ from tidecast.client import Client
 from tidecast.connection.paging import RawEntry, pages_of
 from tidecast.errors import HistoryError
 from tidecast.settings import Settings, load_settings
+from tidecast.wire import layout_of
 from trainer.data.archive import Archive
 from trainer.data.archiving import move
 from trainer.data.recorded import RecordedQuery, read_recorded
@@ -40,6 +41,7 @@ import os, signal, sys
 from pathlib import Path
 from tidecast.settings import load_settings
 from trainer.data import archive, archiving
+from tidecast.wire import layout_of
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -58,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 def archived(settings: Settings, folder: Path, partition: int = 0) -> list[RawEntry]:
     """Return every entry of a partition's archive."""
-    archive = Archive(folder, settings, partition)
+    archive = Archive(folder, settings.namespace, layout_of(settings).every_part()[partition])
     return [entry for page in archive.pages(archive.files()) for entry in page]
 
 
@@ -97,7 +99,7 @@ def test_each_run_begins_where_the_last_one_ended(settings: Settings, redis: Red
     assert [5, 0, 10, 5] == [move(settings, folder, TS + 1000 * n) for n in (5, 5, 15, 99)]
     assert before == archived(settings, folder)
     assert [] == streamed(redis)
-    files = Archive(folder, settings, 0).files()
+    files = Archive(folder, settings.namespace, layout_of(settings).every_part()[0]).files()
     assert [(0, 4), (5, 14), (15, 19)] == [tuple((int(i[:-2]) - TS) // 1000 for i in (f.first, f.last)) for f in files]
 
 
@@ -107,7 +109,7 @@ def test_the_readings_of_a_deleted_series_leave_the_archive(settings: Settings, 
     before = streamed(redis)
     for n in (5, 6, 15):
         move(settings, folder, TS + 1000 * n)
-    archive = Archive(folder, settings, 0)
+    archive = Archive(folder, settings.namespace, layout_of(settings).every_part()[0])
     files = archive.files()
     kept = [entry for n, entry in enumerate(before[:15]) if n % 2 or n > 10]
     for purged in (6, 0):

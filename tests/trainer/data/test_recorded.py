@@ -17,9 +17,8 @@ from tests.trainer.data.harness import TS, add, plain, reading
 from tidecast.client import Client
 from tidecast.connection import connect
 from tidecast.connection.paging import pages_of, pair, successor
-from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
-from tidecast.wire import Forecast, keys_of
+from tidecast.wire import Forecast, Layout, keys_of
 from trainer.data.archiving import move
 from trainer.data.recorded import RecordedQuery, read_recorded
 from worker.main import make_worker
@@ -234,11 +233,18 @@ def test_the_id_after_an_id_is_the_least_above_it(entry_id: bytes, after: bytes)
     assert pair(entry_id) < pair(after)
 
 
-def test_another_number_of_partitions_is_an_error(settings: Settings, redis: Redis) -> None:
-    """Otherwise half of the series would be missing."""
-    redis.set("partitions", 4)
-    with pytest.raises(SettingsError, match="partitions is 1, but partitions in Redis says 4"):
-        read_recorded(settings)
+def test_readings_from_before_a_repartition_are_read_first(settings: Settings, redis: Redis) -> None:
+    """Each series has all its readings, and those that were routed since are not read twice."""
+    layout = Layout((1, 3))
+    redis.set("partitions", layout.encode())
+    for n in range(8):
+        for series in "abc":
+            keys = keys_of() if n < 5 else layout.keys_for(series)
+            redis.xadd(keys.readings, {"series": series, "value": n, "ts": 1000 * n}, id=f"{n + 1}-{ord(series)}")
+            redis.hset(keys.offset, "last", "4-99" if n < 5 else f"{n + 1}-{ord(series)}")
+    assert {series: [0, 1, 2, 3, 5, 6, 7] for series in "abc"} == {
+        history.series: history.values[:, 0].tolist() for history in read_recorded(settings).accepted
+    }
 
 
 def test_all_partitions_of_a_cluster_are_read(redis_program: str, tmp_path: Path) -> None:

@@ -87,4 +87,4 @@ def test_an_unknown_command_in_a_script_is_named(quarter: Quarter, redis_program
     """Redis itself names only the line and the script."""
     with redis_with(redis_program, *without("TIME")) as url:
         lines = tries(load_settings(redis_url=url, store=tmp_path / "models"), quarter)
-    assert lines[0]["error"].endswith("(acquire.lua needs time)")
+    assert lines[0]["error"].endswith("(join.lua needs time)")

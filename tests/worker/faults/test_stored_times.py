@@ -10,15 +10,16 @@ from structlog.testing import capture_logs
 
 from dashboard.pages.formats import time_text
 from tests.harness.patience import until
+from tests.worker.harness import share_of
 from tests.worker.retraining.harness import record
 from tidecast.client import Client
 from tidecast.connection.partitions import offset_of, server_ms, whole_number
 from tidecast.errors import SettingsError, StreamError
 from tidecast.moments import utc_text
 from tidecast.settings import RetrainSettings, Settings, WorkerSettings
-from tidecast.wire import keys_of
+from tidecast.wire import Layout, keys_of
 from worker.main import make_worker
-from worker.membership import EVERY_S, Membership, claim_partitions
+from worker.membership import EVERY_S, Membership, claim_layout
 from worker.metrics import Health
 from worker.partition.stream import Attempt, Stream
 from worker.retraining.child import RunReport, TrainingResult
@@ -244,7 +245,7 @@ def test_a_number_of_partitions_that_is_not_one_is_not_recommended(redis: Redis,
     """The message used to recommend it to the operator."""
     redis.set("partitions", text)
     with pytest.raises(SettingsError, match=f"^partitions in Redis is '{text}', not a number: delete it while no"):
-        claim_partitions(redis, "partitions", 4)
+        claim_layout(redis, Layout((4,)))
 
 
 @pytest.mark.parametrize("value", [TEN_YEARS, 2 * HOUR, *NO_NUMBERS])
@@ -252,11 +253,11 @@ def test_a_ghost_among_the_workers_counts_for_a_lease_at_most(redis: Redis, valu
     """Partitions were left to it, and were not answered."""
     text = str(server_ms(redis) + value) if isinstance(value, int) else value
     redis.hset("workers", "ghost", text.encode(errors="surrogateescape"))
-    membership = Membership(redis, ("partitions", "workers"), "me", 0.01)
+    membership = Membership(redis, Layout((8,)), "me", 0.01)
     looks = count()
     with capture_logs() as lines:
-        assert 4 == membership.share(8, NOW)
-        until(lambda: 8 == membership.share(8, NOW + EVERY_S * next(looks)))
+        assert 4 == share_of(membership, NOW)
+        until(lambda: 8 == share_of(membership, NOW + EVERY_S * next(looks)))
     assert ["workers ghost"] == told(lines)
 
 

@@ -93,8 +93,10 @@ class Notifying:
         options = {"url": f"http://{inbox.address}/", "timeout": 0.3, "group_wait": 5, "rate": 60} | notify
         self.settings = settings.model_copy(update={"notify": NotifySettings(**options)})
         self.health = Health()
-        self.right = NotifyRight(redis, self.settings, name, TTL_S)
-        self.notifier = Notifier(redis, self.settings, self.right, Receiver(self.settings.notify), self.health.notify)
+        self.right = NotifyRight(redis, lambda: self.settings, name, TTL_S)
+        self.notifier = Notifier(
+            redis, lambda: self.settings, self.right, Receiver(self.settings.notify), self.health.notify
+        )
         self.now = 1_700_000_000.0
 
     def run(self, seconds: float) -> None:

@@ -24,7 +24,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     command = stand_in(program)
     ttl = float(ttl_s)
-    with Schedule(settings, timing, lambda: {0}, owner, Health(), command=command, ttl_s=ttl):
+    with Schedule(lambda: settings, timing, lambda: {0}, owner, Health(), command=command, ttl_s=ttl):
         print("started", flush=True)
         while not stop.wait(0.05):
             pass

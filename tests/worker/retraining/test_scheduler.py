@@ -53,7 +53,7 @@ def scheduled(settings: Settings, child: str, held: set[int] | None = None, **re
     timing = timing_of(chosen)
     assert timing
     ours = {0} if held is None else held
-    with Schedule(settings, timing, lambda: ours, "w", Health(), command=stand_in(child)) as running:
+    with Schedule(lambda: settings, timing, lambda: ours, "w", Health(), command=stand_in(child)) as running:
         yield running
 
 
@@ -144,7 +144,7 @@ def test_a_child_ends_with_the_schedule_or_the_partition(
     assert timing
     command = stand_in(writing(file, HANG))
     schedule = Schedule(
-        settings, timing, lambda: set(held), "w", Health(), command=command, asked_to_stop=lambda: bool(flag)
+        lambda: settings, timing, lambda: set(held), "w", Health(), command=command, asked_to_stop=lambda: bool(flag)
     )
     schedule.start()
     pid = pid_in(file)

@@ -8,9 +8,10 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from tidecast.connection.connection import connect, explain
+from tidecast.connection.partitions import at_present
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
-from tidecast.wire import Event, keys_of, partition_of
+from tidecast.wire import Event, layout_of
 
 
 def user_and_host() -> dict[str, str]:
@@ -35,10 +36,10 @@ def record_promotion(settings: Settings, series: str, version: int, *, back: boo
     facts = {**user_and_host(), "by": by}
     detail = f"by hand: {facts['who'] or 'a user'} on {facts['host']}"
     flat: list[Any] = Event(kind, detail, series, version, facts=facts).encode()
-    keys = keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     try:
         with connect(settings) as redis:
+            keys = layout_of(at_present(redis, settings)).keys_for(series)
             redis.xadd(keys.events, fields, maxlen=settings.worker.events_kept, approximate=False)
     except (RedisError, SettingsError) as exc:
         return explain(exc) if isinstance(exc, RedisError) else str(exc)

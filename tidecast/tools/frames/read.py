@@ -53,7 +53,7 @@ def read_forecasts(
         time yet and is left out.
 
     Raises:
-        SettingsError: an argument or a setting is invalid, or Redis was set up for another number of partitions.
+        SettingsError: an argument or a setting is invalid, or Redis stores no valid number of partitions.
         TidecastError: pandas is not installed.
         RedisError: Redis is away, or refuses.
 
@@ -95,7 +95,7 @@ def read_readings(
         A row for each reading, by series and time: `unique_id`, `ds`, `y` and a column for each feature.
 
     Raises:
-        SettingsError: an argument or a setting is invalid, or Redis was set up for another number of partitions.
+        SettingsError: an argument or a setting is invalid, or Redis stores no valid number of partitions.
         HistoryError: the archive is missing or damaged, or a requested field occurs in no reading.
         TidecastError: the extra `train` is not installed.
         RedisError: Redis is away, or refuses.

@@ -7,11 +7,11 @@ from typing import Any, cast
 import redis
 
 from tidecast.connection import connect
-from tidecast.connection.partitions import check_partitions
+from tidecast.connection.partitions import at_present
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
-from tidecast.wire import Forecast, common_keys, keys_of
+from tidecast.wire import Forecast, is_copy, layout_of
 
 PAGE = 10_000  # entries in one round trip
 RedisOrUrl = redis.Redis | str | None  # None: the address of the settings
@@ -48,19 +48,18 @@ def stored_forecasts(
         series: the names of the series; None: all.
 
     Raises:
-        SettingsError: Redis was set up for another number of partitions.
+        SettingsError: Redis stores no valid number of partitions.
         RedisError: Redis is away, or refuses.
     """
     names = None if series is None else {name.encode() for name in series}
-    key, _ = common_keys(settings.namespace)
-    check_partitions(key, cast("bytes | None", connection.get(key)), settings.partitions)
-    for partition in range(settings.partitions):
-        stream = keys_of(partition, settings.partitions, settings.namespace).forecasts
+    layout = layout_of(at_present(connection, settings))
+    for stream in (keys.forecasts for keys in (*layout.former(), *layout.present())):
         newest = cast("list[Any]", connection.xrevrange(stream, count=1))
         # Forecasts that arrive during the read are left out.
         for page in _pages(connection, stream, newest[0][0]) if newest else ():
-            chosen = page if names is None else (entry for entry in page if entry[1].get(b"series") in names)
-            yield from (Forecast.decode(*entry) for entry in chosen)
+            for entry_id, fields in page:
+                if not is_copy(fields) and (names is None or fields.get(b"series") in names):
+                    yield Forecast.decode(entry_id, fields)
 
 
 def _pages(connection: redis.Redis, stream: str, last: bytes) -> Iterator[list[tuple[bytes, Any]]]:

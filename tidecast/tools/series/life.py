@@ -8,15 +8,15 @@ from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
-from tidecast.connection.paging import check_setup
-from tidecast.connection.partitions import offset_of, owner_of, read_lag, server_ms
+from tidecast.connection.paging import committed, pages_of
+from tidecast.connection.partitions import at_present, offset_of, owner_of, read_lag, server_ms
 from tidecast.connection.records.manual_acts import user_and_host
 from tidecast.connection.records.orders import Order, leave_order, order_of, orders_in, withdraw_order
 from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import Keys, keys_of, partition_of
+from tidecast.wire import Keys, layout_of
 from tidecast.wire.parsing import series_of
 
 LOOK_EVERY_S = 0.1
@@ -59,12 +59,12 @@ def change_series(
         StoreError: the series does not exist, or another series has the new name.
         TidecastError: no worker has carried out the order yet.
     """
-    keys = _keys_of(request.series, settings)
-    target = _keys_of(request.new or request.series, settings)
-    _check_name(request, settings)
     store = ModelStore(settings.store)
     with connect(settings) as redis:
-        check_setup(redis, settings)
+        settings = at_present(redis, settings)
+        keys = _keys_of(request.series, settings)
+        target = _keys_of(request.new or request.series, settings)
+        _check_name(request, settings)
         models = bool(store.versions(request.series))
         exists = _exists(redis, keys, request.series, store)
         order = _waiting(redis, (keys, target), request, exists=exists)
@@ -81,6 +81,8 @@ def change_series(
         _wait(redis, keys, order, patience_s, pause)
         if target != keys:
             _wait(redis, target, order, patience_s, pause)
+        if request.purging:
+            _purge_former(redis, settings, request.series.encode())
     # The worker has another store, or may not write there.
     unchanged = not (begun or order.again) and store.root.exists() and endings == _endings(store, request.series)
     if store.versions(request.series) or unchanged:
@@ -134,9 +136,11 @@ def _purge_archive(settings: Settings, series: str, last: str) -> None:
         return
     from trainer.data.archive import Archive
 
-    archive = Archive(folder, settings, partition_of(series, settings.partitions))
-    with archive.unchanged(by_others=True):
-        archive.purge(series.encode(), last.encode())
+    layout = layout_of(settings)
+    for part in layout.parts_of(layout.partition_of(series)):
+        archive = Archive(folder, settings.namespace, part)
+        with archive.unchanged(by_others=True):
+            archive.purge(series.encode(), last.encode())
 
 
 def _check_name(request: SeriesRequest, settings: Settings) -> None:
@@ -154,7 +158,7 @@ def _check_name(request: SeriesRequest, settings: Settings) -> None:
 
 
 def _keys_of(series: str, settings: Settings) -> Keys:
-    return keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
+    return layout_of(settings).keys_for(series)
 
 
 def _check_series(
@@ -190,6 +194,8 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
         if left.refused is not None:
             withdraw_order(redis, keys, order.id)
             raise StoreError(left.refused)
+        if redis.hget(keys.offset, "closed"):
+            raise TidecastError("the number of partitions changes: give the same command again")
         now = time.monotonic()
         if owner_of(redis, keys, server_ms(redis)):
             held_at = now
@@ -205,3 +211,26 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
             unread = read_lag(redis, keys, offset_of(redis, keys)).unread
             raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
         pause(LOOK_EVERY_S)
+
+
+def _purge_former(redis: Redis, settings: Settings, name: bytes) -> None:
+    """Delete the entries of a series from the streams of closed partitions, which no worker serves."""
+    layout = layout_of(settings)
+    for part in layout.parts_of(layout.partition_of(name.decode())):
+        if part.generation == layout.generation:
+            continue
+        keys = part.keys
+        answered = committed(redis, keys) or b"0-0"
+        for key, field, last in (
+            (keys.readings, b"series", answered),
+            (keys.forecasts, b"series", b"+"),
+            (keys.dead, b"original.series", b"+"),
+        ):
+            for page in pages_of(redis, key, b"-", last):
+                if ids := [entry_id for entry_id, fields in page if _has(fields, field, name)]:
+                    redis.xdel(key, *ids)
+
+
+def _has(fields: list[bytes], field: bytes, value: bytes) -> bool:
+    """Return whether a flat list of names and values has this pair."""
+    return any(fields[i] == field and fields[i + 1] == value for i in range(0, len(fields), 2))

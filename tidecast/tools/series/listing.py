@@ -9,14 +9,13 @@ from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
-from tidecast.connection.paging import check_setup
-from tidecast.connection.partitions import server_ms
+from tidecast.connection.partitions import at_present, server_ms
 from tidecast.connection.records.mutes import read_mutes
 from tidecast.errors import StoreError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import Keys, keys_of, partition_of
+from tidecast.wire import Keys, layout_of
 from tidecast.wire.state_format import StateHead, bin_field_names, field_names
 
 HEADS_AT_ONCE = 500
@@ -55,12 +54,12 @@ def list_series(settings: Settings, pattern: str = "*") -> list[SeriesRow]:
         pattern: of the names, as in `fnmatch.fnmatchcase`.
 
     Raises:
-        SettingsError: Redis was set up for another number of partitions.
+        SettingsError: Redis stores no valid number of partitions.
         StateError: a state is of another format.
     """
     store = ModelStore(settings.store)
     with connect(settings) as redis:
-        check_setup(redis, settings)
+        settings = at_present(redis, settings)
         names = sorted({*answered_series(redis, settings), *store.series()})
         chosen = [name for name in names if fnmatchcase(name, pattern)]
         heads = dict(_heads(redis, settings, chosen))
@@ -75,9 +74,9 @@ def describe_series(settings: Settings, series: str) -> dict[str, Any]:
         StateError: its state is of another format.
     """
     store = ModelStore(settings.store)
-    keys = _keys(settings, series)
     with connect(settings) as redis:
-        check_setup(redis, settings)
+        settings = at_present(redis, settings)
+        keys = _keys(settings, series)
         head = cast("bytes | None", redis.hget(keys.state, series))
         versions = store.versions(series)
         if head is None and not versions:
@@ -102,7 +101,7 @@ def _row(series: str, head: bytes | None, store: ModelStore, settings: Settings)
     window = StateHead.decode(head).window if head else None
     return SeriesRow(
         series,
-        partition_of(series, settings.partitions),
+        layout_of(settings).partition_of(series),
         int(window.appended) if window is not None else None,
         int(window.last_ts) if window is not None else None,
         store.champion(series),
@@ -123,4 +122,4 @@ def _heads(redis: Redis, settings: Settings, names: list[str]) -> Iterator[tuple
 
 
 def _keys(settings: Settings, series: str) -> Keys:
-    return keys_of(partition_of(series, settings.partitions), settings.partitions, settings.namespace)
+    return layout_of(settings).keys_for(series)

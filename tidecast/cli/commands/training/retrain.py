@@ -10,11 +10,12 @@ import typer
 from tidecast.cli.completion import series_in_store
 from tidecast.cli.options import InstallationOptions, JsonOption, SeedOption, with_setting
 from tidecast.connection.known_series import answered_series
+from tidecast.connection.partitions import at_present
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.outputs import check_folder
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import keys_of, partition_of
+from tidecast.wire import layout_of
 
 
 def retrain(
@@ -58,9 +59,9 @@ def _check_known(settings: Settings, series: list[str]) -> None:
     if settings.retrain.history:  # the readings may all be archived
         return
     with connect(settings) as redis:
+        settings = at_present(redis, settings)
         for name in series:
-            partition = partition_of(name, settings.partitions)
-            state = keys_of(partition, settings.partitions, settings.namespace).state
+            state = layout_of(settings).keys_for(name).state
             if not redis.hexists(state, name):
                 known = list(answered_series(redis, settings))
                 remedy = did_you_mean(name, known) if known else "check its name"
@@ -69,7 +70,7 @@ def _check_known(settings: Settings, series: list[str]) -> None:
 
 def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
     """Train in each partition, or in those of the series, and print the sum; return whether all succeeded."""
-    from tidecast.connection import check_address
+    from tidecast.connection import check_address, connect
     from tidecast.log import begin_log
     from worker.retraining.child import RunReport, check_installed, run
 
@@ -79,9 +80,11 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     check_folder("the store", settings.store)
     begin_log(settings.log_level, settings.log_format)
     _check_known(settings, series)
-    chosen: dict[int, list[str]] = {} if series else {partition: [] for partition in range(settings.partitions)}
+    with connect(settings) as redis:
+        layout = layout_of(at_present(redis, settings))
+    chosen: dict[int, list[str]] = {} if series else {partition: [] for partition in range(layout.partitions)}
     for name in dict.fromkeys(series):
-        chosen.setdefault(partition_of(name, settings.partitions), []).append(name)
+        chosen.setdefault(layout.partition_of(name), []).append(name)
     total = RunReport()
     failures = []
     for partition, names in sorted(chosen.items()):

@@ -1,0 +1,44 @@
+"""Workers whose repartitions lack a guard: a verifier that passes them proves nothing.
+
+`python -m tests.chaos.repartition_controls worker NAME ...` runs the real worker with that guard taken out.
+"""
+
+import sys
+from collections.abc import Callable
+from types import MappingProxyType
+
+from worker.repartition import Repartitioner
+from worker.scripts import script_of
+
+FENCE = "redis.call('HINCRBY', lease, 'epoch', 1)"
+
+
+def _without_fence() -> None:
+    """Let commits of a closed partition succeed, after its states were copied too."""
+    script = script_of("close")
+    assert FENCE in script
+    make = Repartitioner.__init__
+
+    def init(self: Repartitioner, *args: object) -> None:
+        make(self, *args)  # type: ignore[arg-type] # as it was called
+        self._close = self._redis.register_script(script.replace(FENCE, ""))
+
+    Repartitioner.__init__ = init  # type: ignore[method-assign,assignment] # the control takes its place
+    Repartitioner._check = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+CONTROLS = MappingProxyType[str, Callable[[], None]]({"no fence": _without_fence})
+
+
+def main() -> None:
+    """Run the real worker's command without the named guard."""
+    from tidecast.cli import main as cli
+
+    name = next(argument for argument in sys.argv if argument in CONTROLS)
+    sys.argv.remove(name)
+    CONTROLS[name]()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

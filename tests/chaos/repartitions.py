@@ -1,0 +1,433 @@
+"""`python -m tests.chaos.repartitions`: the number of partitions changes under load, while everything is killed.
+
+Three producers push all the time: one with the real client, one to the plain stream, and one that stays with the
+partitions from before the last repartition. Workers, the command and Redis are killed at random.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.chaos.harness import EPOCH, finish, make_store, start_worker
+from tests.chaos.repartition_controls import CONTROLS
+from tests.harness.nursery import Forked
+from tests.harness.patience import PATIENCE_S, until
+from tidecast.client import Client
+from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.partitions import at_present, offset_of
+from tidecast.connection.repartitions import read_repartition
+from tidecast.settings import load_settings
+from tidecast.wire import DISPOSITIONS, Keys, Layout, keys_of, layout_of
+
+KINDS = ("missing", "duplicated", "disordered", "wrong")
+SERIES = 60
+TICK_S = 0.05  # between two pushes of a producer
+CHANGES = (16, 4, 1)
+WORKERS = 2
+SETTINGS = """
+redis_timeout = 1.0
+[worker]
+lease = 1.0
+batch = 100
+block = "20ms"
+"""
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+LOOK_S = 0.01
+CONTROL_RATE = 600
+STUCK_S = 15.0  # without an answer: the remaining readings are lost
+# KEYS: a counter   ARGV: the number of this push, then (stream, series, ts, value)...   Pushes once.
+PUSH_ONCE = """
+if tonumber(redis.call('GET', KEYS[1]) or '-1') >= tonumber(ARGV[1]) then return 0 end
+for i = 2, #ARGV, 4 do
+  redis.call('XADD', ARGV[i], '*', 'series', ARGV[i + 1], 'ts', ARGV[i + 2], 'value', ARGV[i + 3])
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+Rows = dict[str, list[tuple[tuple[bytes, bytes], ...]]]  # the forecasts of each series, in their order
+
+
+@dataclass(slots=True)
+class RepartitionReport:
+    """The result of a run.
+
+    Attributes:
+        readings: how many were pushed.
+        repartitions: how many there were.
+        kills: by what was killed.
+        pause_s: how long a reading waited for its forecast at most, as another program saw it.
+        violations: by kind.
+        notes: a sentence for some of them.
+    """
+
+    readings: int = 0
+    repartitions: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    pause_s: float = 0.0
+    violations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    notes: list[str] = field(default_factory=list)
+
+    def total(self) -> int:
+        """Return all violations together."""
+        return sum(self.violations.values())
+
+
+def repartition_run(
+    folder: Path, rounds: int, rate: int, seed: int, *, calm: bool = False, control: str = ""
+) -> RepartitionReport:
+    """Change the partitions to 16, 4 and 1 so many times under load; compare with a run that nothing disturbed.
+
+    Args:
+        folder: an empty one.
+        rounds: how often.
+        rate: readings a second of all producers.
+        seed: of the kills.
+        calm: whether nothing is killed, to measure the pause.
+        control: the guard that the workers lack.
+    """
+    make_store(folder, SETTINGS)
+    report = RepartitionReport()
+    with EmbeddedRedis(options=DURABLE) as server:
+        run = _Run(folder, server, rate, random.Random(seed), report, control)
+        pushed = run.change(rounds, calm=calm)
+        with Redis.from_url(server.url, protocol=2) as redis:
+            published = _rows(redis)
+            processed = _processed(redis)
+    with EmbeddedRedis() as quiet, Redis.from_url(quiet.url, protocol=2) as redis:
+        _push_again(redis, pushed)
+        finish(start_worker(folder, quiet.url, "--burst"))
+        expected = _rows(redis)
+    _compare(expected, published, report)
+    surplus = processed["forecast"] + processed["late"] - sum(map(len, expected.values()))
+    if surplus > 0:
+        report.violations["duplicated"] += surplus
+        report.notes.append(f"the counts are {dict(processed)}")
+    return report
+
+
+def value_of(series: int, n: int) -> float:
+    """Return the reading number n of a series."""
+    return 50 + series + (7 * n * n + 3 * series) % 23
+
+
+class _Producer(threading.Thread):
+    """Push the next reading of each of its series at every tick, until it is stopped; failed pushes are repeated."""
+
+    def __init__(
+        self, url: str, series: range, per_tick: int, push: Callable[[list[tuple[int, int]], int], None]
+    ) -> None:
+        super().__init__(name=f"producer of {series}", daemon=True)
+        self.pushed: Counter[int] = Counter()
+        self._url = url
+        self._series = series
+        self._per_tick = per_tick
+        self._push = push
+        self._stop_asked = threading.Event()
+
+    def stop(self) -> None:
+        """End after the current push."""
+        self._stop_asked.set()
+        self.join()
+
+    def run(self) -> None:
+        """Push."""
+        began = time.monotonic()
+        for tick in range(10**9):
+            if self._stop_asked.is_set():
+                return
+            chosen = [self._series[(tick * self._per_tick + i) % len(self._series)] for i in range(self._per_tick)]
+            readings = [(series, self.pushed[series]) for series in dict.fromkeys(chosen)]
+            while not self._arrived(readings, tick):
+                time.sleep(LOOK_S)
+            self.pushed.update(series for series, _ in readings)
+            time.sleep(max(0.0, (tick + 1) * TICK_S - (time.monotonic() - began)))
+
+    def _arrived(self, readings: list[tuple[int, int]], tick: int) -> bool:
+        try:
+            self._push(readings, tick)
+        except RedisError:
+            return False
+        return True
+
+
+class _Run:
+    """The workers, the producers and the commands."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: EmbeddedRedis,
+        rate: int,
+        rng: random.Random,
+        report: RepartitionReport,
+        control: str,
+    ) -> None:
+        self._folder = folder
+        self._server = server
+        self._rng = rng
+        self._report = report
+        self._control = control
+        self._settings = load_settings(redis_url=server.url)
+        self._redis = Redis.from_url(server.url, protocol=2)
+        self._once = self._redis.register_script(PUSH_ONCE)
+        self._client = Client(server.url)
+        self._workers: list[Forked] = []
+        self._stale = self._next_stale = Layout()
+        per_tick = max(1, round(rate * TICK_S / 3))
+        third = SERIES // 3
+        pushes = (self._push_by_client, self._push_plain, self._push_stale)
+        self._producers = [
+            _Producer(server.url, range(i * third, (i + 1) * third), per_tick, push) for i, push in enumerate(pushes)
+        ]
+
+    def change(self, rounds: int, *, calm: bool) -> Counter[int]:
+        """Change the partitions again and again; return how many readings of each series were pushed."""
+        watch = _Watch(self._server.url)
+        try:
+            self._workers = [self._start() for _ in range(WORKERS)]
+            until(lambda: self._redis.exists(keys_of().lease))
+            for thread in (*self._producers, watch):
+                thread.start()
+            for _ in range(rounds):
+                for partitions in CHANGES:
+                    self._change_to(partitions, calm=calm)
+            for producer in self._producers:
+                producer.stop()
+            pushed = sum((producer.pushed for producer in self._producers), Counter[int]())
+            self._report.readings = pushed.total()
+            self._await(pushed.total())
+            self._report.pause_s = watch.stop()
+            for worker in self._workers:
+                worker.terminate()
+                finish(worker)
+            return pushed
+        finally:
+            for worker in self._workers:
+                worker.kill()
+                worker.wait()
+            self._client.close()
+
+    def _change_to(self, partitions: int, *, calm: bool) -> None:
+        """Change the number once, with kills unless it is calm, and let the load go on for a moment."""
+        former = self._layout()
+        deadline = time.monotonic() + PATIENCE_S
+        command = self._command(partitions)
+        kill_at = time.monotonic() + self._rng.uniform(0, 0.6)
+        while (layout := self._layout()).generation == former.generation:
+            assert time.monotonic() < deadline, "the repartition stands still"
+            if not calm and time.monotonic() > kill_at:
+                self._kill(command)
+                kill_at = time.monotonic() + self._rng.uniform(0.3, 1.5)
+            if command.poll() is not None and layout.generation == former.generation:
+                command = self._command(partitions)
+            self._supervise()
+            time.sleep(LOOK_S)
+        command.kill()
+        command.wait()
+        self._report.repartitions += 1
+        self._next_stale = former
+        until(lambda: self._supervise() or read_repartition(self._redis, "") is None)
+        time.sleep(self._rng.uniform(0.5, 1.0))
+
+    def _command(self, partitions: int) -> Forked:
+        words = ["tidecast", "repartition", "--to", str(partitions), "--redis", self._server.url]
+        return Forked("tidecast.cli.main", words, self._folder, os.environ, Path(os.devnull))
+
+    def _kill(self, command: Forked) -> None:
+        what = self._rng.choice(("worker", "worker", "command", "Redis"))
+        self._report.kills[what] += 1
+        if what == "Redis":
+            self._server.kill()
+            time.sleep(self._rng.uniform(0, 0.3))
+            self._server.start()
+        elif what == "command":
+            command.kill()
+        else:
+            self._rng.choice(self._workers).kill()
+
+    def _supervise(self) -> None:
+        """Start a worker for each that has ended."""
+        for worker in [worker for worker in self._workers if worker.poll() is not None]:
+            self._workers.remove(worker)
+            self._workers.append(self._start())
+
+    def _start(self) -> Forked:
+        if not self._control:
+            return start_worker(self._folder, self._server.url)
+        program = "tests.chaos.repartition_controls"
+        return start_worker(self._folder, self._server.url, self._control, program=program)
+
+    def _layout(self) -> Layout:
+        return cast("Layout", until(lambda: self._read_layout()))
+
+    def _read_layout(self) -> Layout | None:
+        try:
+            return layout_of(at_present(self._redis, self._settings))
+        except RedisError:
+            return None
+
+    def _await(self, readings: int) -> None:
+        """Wait until all readings are answered, or no more are."""
+        answered, since = 0, time.monotonic()
+        while answered < readings and time.monotonic() - since < STUCK_S:
+            self._supervise()
+            if (total := _processed(self._redis).total()) != answered:
+                answered, since = total, time.monotonic()
+            time.sleep(LOOK_S)
+
+    def _push_by_client(self, readings: list[tuple[int, int]], _: int) -> None:
+        self._client.push_many([(f"series-{s}", value_of(s, n), EPOCH + 1000 * n) for s, n in readings])
+
+    def _push_plain(self, readings: list[tuple[int, int]], tick: int) -> None:
+        self._push(readings, tick, "plain", lambda _: keys_of())
+
+    def _push_stale(self, readings: list[tuple[int, int]], tick: int) -> None:
+        if self._stale != self._next_stale and not self._is_waiting(self._stale):
+            self._stale = self._next_stale
+        self._push(readings, tick, "stale", self._stale.keys_for)
+
+    def _is_waiting(self, layout: Layout) -> bool:
+        """Return whether readings in the partitions of a former layout are not routed yet: later ones must not pass."""
+        for keys in layout.present():
+            last = cast("bytes", self._redis.hget(keys.offset, "last"))
+            if self._redis.xrange(keys.readings, f"({last.decode()}", count=1):
+                return True
+        return False
+
+    def _push(self, readings: list[tuple[int, int]], tick: int, name: str, keys: Callable[[str], Keys]) -> None:
+        args: list[str | int | float] = [tick]
+        for s, n in readings:
+            series = f"series-{s}"
+            args += (keys(series).readings, series, EPOCH + 1000 * n, value_of(s, n))
+        self._once(keys=[f"chaos:{name}"], args=args)
+
+
+class _Watch(threading.Thread):
+    """Look at the newest forecasts, and measure how long their readings have waited."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._url = url
+        self._longest_s = 0.0
+        self._stop_asked = threading.Event()
+
+    def stop(self) -> float:
+        """Return the longest wait, in seconds."""
+        self._stop_asked.set()
+        self.join()
+        return self._longest_s
+
+    def run(self) -> None:
+        """Follow the forecasts of all generations."""
+        position: dict[str, str] = {}
+        with Redis.from_url(self._url, protocol=2) as redis:
+            while not self._stop_asked.is_set():
+                try:
+                    layout = layout_of(at_present(redis, load_settings(redis_url=self._url)))
+                    position = {part.keys.forecasts: "0-0" for part in layout.every_part()} | position
+                    for stream, entries in redis.xread(position, count=1000) or []:  # type: ignore[arg-type]
+                        now = time.time()
+                        oldest_ms = min(int(entry_id.partition(b"-")[0]) for entry_id, _ in entries)
+                        self._longest_s = max(self._longest_s, now - oldest_ms / 1000)
+                        position[stream.decode()] = entries[-1][0].decode()
+                except RedisError:
+                    pass
+                time.sleep(LOOK_S)
+
+
+def _rows(redis: Redis) -> Rows:
+    """Return the forecasts of each series, generation by generation."""
+    rows: Rows = {}
+    for part in layout_of(at_present(redis, load_settings())).every_part():
+        for _, fields in redis.xrange(part.keys.forecasts):
+            rows.setdefault(fields[b"series"].decode(), []).append(tuple(sorted(fields.items())))
+    return rows
+
+
+def _processed(redis: Redis) -> Counter[str]:
+    """Return the counts of readings; those that the client has repeated count as duplicates."""
+    counts: Counter[str] = Counter()
+    try:
+        for keys in layout_of(at_present(redis, load_settings())).present():
+            counts.update({name: offset_of(redis, keys).counts.get(name, 0) for name in DISPOSITIONS})
+    except RedisError:
+        return Counter()
+    return counts - Counter(duplicate=counts["duplicate"])
+
+
+def _push_again(redis: Redis, pushed: Counter[int]) -> None:
+    with redis.pipeline(transaction=False) as pipeline:
+        for s, count in pushed.items():
+            for n in range(count):
+                fields: dict[bytes | str, str | float] = {"series": f"series-{s}", "ts": EPOCH + 1000 * n}
+                pipeline.xadd("readings", fields | {"value": value_of(s, n)})  # type: ignore[arg-type]
+        pipeline.execute()
+
+
+def _compare(expected: Rows, published: Rows, report: RepartitionReport) -> None:
+    """Compare the forecasts of each series with the expected ones; the origin of each is unique in its series."""
+    for series in sorted(expected.keys() | published.keys()):
+        wanted = {dict(row)[b"origin"]: row for row in expected.get(series, [])}
+        rows = published.get(series, [])
+        origins = [dict(row)[b"origin"] for row in rows]
+        by_origin = dict(zip(origins, rows, strict=True))
+        counted = {
+            "missing": len(wanted.keys() - by_origin.keys()),
+            "duplicated": len(origins) - len(by_origin),
+            "disordered": sum(int(a) > int(b) for a, b in pairwise(origins)),
+            "wrong": sum(row != wanted.get(origin) for origin, row in by_origin.items()),
+        }
+        for kind, number in counted.items():
+            report.violations[kind] += number
+        if any(counted.values()):
+            report.notes.append(f"{series}: {counted}")
+
+
+def _figures(report: RepartitionReport) -> Iterator[tuple[str, float]]:
+    yield "readings", report.readings
+    yield "repartitions", report.repartitions
+    for what in ("worker", "command", "Redis"):
+        yield f"kills_{what.lower()}", report.kills[what]
+    yield "longest_wait_s", round(report.pause_s, 2)
+    yield from report.violations.items()
+
+
+def main() -> int:
+    """Run, print the result, and exit 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.repartitions", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="of 16, 4 and 1 partitions")
+    parser.add_argument("--rate", type=int, default=2000, help="readings a second")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--calm", action="store_true", help="kill nothing, to measure the pause")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report = repartition_run(Path(folder), options.rounds, options.rate, options.seed, calm=options.calm)
+    figures = dict(_figures(report)) | {"controls": len(CONTROLS), "controls_caught": sum(map(_is_caught, CONTROLS))}
+    print("\n".join(report.notes[:10]), file=sys.stderr)
+    print(json.dumps({"figures": figures}) if options.json else "\n".join(f"{n:15} {v}" for n, v in figures.items()))
+    return 1 if report.total() or figures["controls_caught"] < len(CONTROLS) else 0
+
+
+def _is_caught(control: str) -> bool:
+    """Return whether workers without a guard are found out."""
+    with tempfile.TemporaryDirectory() as folder:
+        return repartition_run(Path(folder), 1, CONTROL_RATE, 1, calm=True, control=control).total() > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The repartition that is under way: written by the command, carried out by a worker."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from tidecast.errors import SettingsError
+from tidecast.wire import Layout, repartition_key
+
+
+@dataclass(frozen=True, slots=True)
+class Repartition:
+    """A change of the number of partitions.
+
+    Attributes:
+        partitions: the wanted number.
+        former: the number before.
+        generation: the generation that begins.
+        since_ms: when the command was given, epoch milliseconds by the clock of Redis.
+        who: the user.
+        host: the user's machine.
+    """
+
+    partitions: int
+    former: int
+    generation: int
+    since_ms: int
+    who: str = ""
+    host: str = ""
+
+
+def read_repartition(redis: Redis, namespace: str) -> Repartition | None:
+    """Return the repartition that is under way, or has just ended; None without one.
+
+    Raises:
+        SettingsError: the key holds something else.
+    """
+    key = repartition_key(namespace)
+    raw = cast("bytes | None", redis.get(key))
+    if raw is None:
+        return None
+    try:
+        fields: dict[str, Any] = orjson.loads(raw)
+        wanted = Repartition(**fields)
+        if Layout.decode(str(wanted.partitions)) is None or not isinstance(wanted.generation, int):
+            raise ValueError(raw)
+    except (ValueError, TypeError) as exc:
+        raise SettingsError(f"{key} in Redis is not a repartition: delete it, then give the command again") from exc
+    return wanted
+
+
+def order_repartition(redis: Redis, namespace: str, wanted: Repartition) -> bool:
+    """Store a repartition; return False if another one is stored."""
+    return bool(redis.set(repartition_key(namespace), orjson.dumps(asdict(wanted)), nx=True))
