@@ -4,6 +4,7 @@ It prints `ready` and reads the start time from standard input, in nanoseconds o
 prints the 99th percentile of its delays in milliseconds.
 """
 
+import math
 import sys
 import time
 
@@ -11,6 +12,8 @@ import numpy as np
 from redis import Redis
 
 from benchmarks.harness.readings import PacedPush, Readings
+
+TICK_S = 0.0005  # readings that fall due between two ticks are pushed together
 
 
 def main(url: str, key: str, series: int, start: int, count: int, rate: float) -> None:
@@ -26,12 +29,18 @@ def main(url: str, key: str, series: int, start: int, count: int, rate: float) -
             now = time.monotonic_ns()
             due = min(count, int((now - begin) * 1e-9 * rate) + 1 if now >= begin else 0)
             if due == pushed:
-                time.sleep(max(0.0, (begin - now) * 1e-9 + pushed / rate))
+                time.sleep(max(0.0, (begin - now) * 1e-9 + _tick_after(pushed / rate)))
                 continue
             push(pushed, due)
             late.append((time.monotonic_ns() - begin) / 1e6 - 1000 * pushed / rate)
             pushed = due
+        push.finish()
     print(float(np.percentile(late, 99)))
+
+
+def _tick_after(seconds: float) -> float:
+    """Return the first tick that is not before a time, in seconds."""
+    return TICK_S * math.ceil(round(seconds / TICK_S, 6))
 
 
 if __name__ == "__main__":
