@@ -5,12 +5,10 @@ A file is `safetensors` with one JSON header. Reading it executes no code, and a
 
 import json
 import math
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from io import FileIO
 from json import JSONDecoder
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +25,7 @@ from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearEx
 from tidecast.models.model import FORMAT, MAX_SEASON, PROFILE_NUMBERS, Header, Model, NewestRows, SeasonProfiles
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
+from tidecast.models.storage.file_names import content_of
 from tidecast.wire.state_format import MOST_BINS, ONLINE, SEASONS, numbers_in
 
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
@@ -129,12 +128,12 @@ def load(path: Path | str) -> Model:
 
 def _read(path: Path | str) -> bytes:
     try:
-        with FileIO(path) as file:
-            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise ModelError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a Tidecast model: remove it")
-            return file.readall()
+        content = content_of(path, MAX_FILE_BYTES + 1)
     except OSError as exc:
         raise _not_whole(path, exc) from exc
+    if len(content) > MAX_FILE_BYTES:
+        raise ModelError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a Tidecast model: remove it")
+    return content
 
 
 def _usual(content: bytes) -> tuple[Header, Arrays] | None:

@@ -2,17 +2,28 @@
 
 import json
 import os
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 SUFFIX = ".safetensors"
+MOST_BYTES = 2**20  # of a small file
 
 
-def content_of(path: str) -> bytes:
-    """Return the content of a file; a `FileIO` is opened in half the time of a path."""
-    with FileIO(path) as file:
-        return file.readall()
+def content_of(path: Path | str, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a file, at most so many bytes; a file object would take four times as long.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(handle).st_size
+        content = os.read(handle, min(size + 1, most))
+        while len(content) not in (size, most) and (more := os.read(handle, most - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(handle)
 
 
 def has_files(folder: str, *names: str) -> bool:
