@@ -8,7 +8,8 @@ import numpy as np
 
 from dashboard.data.connected import Connected
 from tidecast.arrays import Float
-from tidecast.wire.state_format import StateHead, field_names, ring
+from tidecast.wire.state_format import field_names, ring
+from tidecast.wire.state_head import StateHead
 
 
 @dataclass(frozen=True, slots=True)

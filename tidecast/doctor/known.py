@@ -14,7 +14,7 @@ from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.known.values import LATEST, KnownValues
 from tidecast.wire import DeadLetter, layout_of
 from tidecast.wire.known import known_keys
-from tidecast.wire.state_format import StateHead
+from tidecast.wire.state_head import StateHead
 
 RECENT_MS = 3_600_000
 COUNTED = 100  # most rejected entries that are counted

@@ -147,7 +147,7 @@ class SeasonProfiles:
 
     def is_valid(self) -> bool:
         """Return whether the arrays, whose shapes agree, hold what they are defined to hold."""
-        return all(map(is_profile, self.numbers.view(PROFILE))) and not bool(np.isinf(self.bins).any())
+        return bool(is_profile(self.numbers.view(PROFILE)).all()) and not bool(np.isinf(self.bins).any())
 
 
 @dataclass(frozen=True, slots=True)

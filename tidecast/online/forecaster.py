@@ -16,7 +16,8 @@ from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.known_rows import KnownAhead
 from tidecast.online.own_experts import OwnRunner
 from tidecast.online.raw_entries import RawEntries
-from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.series_entry import SeriesEntry
 from tidecast.online.series.state import SeriesState
 from tidecast.online.series.state_encoder import changes_of
 from tidecast.online.shadow_test import ShadowTests
@@ -159,7 +160,7 @@ class Forecaster:
         readings = self._parser.parse(raw, now_ms, result)
         batch = place(readings, self._series, self.engine, self._settings.max_gap, result)
         batch = self._with_known(batch)
-        tested = np.flatnonzero(self._series.columns.tested[batch.series])
+        tested = np.flatnonzero(self._series.columns["tested"][batch.series])
         forecasts = self.engine.predict(batch.requests)
         learned = self._horizons.room(len(batch))
         forecast_untrained(batch, self._series, self.engine, forecasts, learned)

@@ -24,7 +24,7 @@ from tidecast.wire.state_format import SHADOW_TEST, numbers_in, record_numbers
 
 if TYPE_CHECKING:
     from tidecast.online.batch import Batch
-    from tidecast.online.series.partition_series import SeriesEntry
+    from tidecast.online.series.series_entry import SeriesEntry
     from tidecast.online.series.state import SeriesState
 
 FINAL = 2.33  # standard errors: an equally good model is called worse in one test of a hundred

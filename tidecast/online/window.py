@@ -5,7 +5,7 @@ their addresses; `Window` gives them names.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,40 @@ def _real_number(name: str, doc: str) -> property:
     return property(get, put, doc=doc)
 
 
+class WindowMemory:
+    """The arrays of windows of one shape, with a row for each.
+
+    Attributes:
+        numbers: `(n, numbers)`, a `WINDOW_IN_MEMORY` each.
+        buffers: `(n, room, width)`, the rows.
+        filled: `(n, room)`, a mark for each interpolated row.
+    """
+
+    __slots__ = ("buffers", "filled", "numbers")
+
+    def __init__(self, count: int, capacity: int, width: int) -> None:
+        room = room_for(capacity)
+        self.numbers: Int64 = np.zeros((count, numbers_in(WINDOW_IN_MEMORY)), np.int64)
+        self.buffers: Float = np.zeros((count, room, width))
+        self.filled: NDArray[np.uint8] = np.zeros((count, room), np.uint8)
+        self.set("last_ts", NEVER)
+        self.set("gridded", 1)
+        self.place(capacity)
+
+    def place(self, capacity: int) -> None:
+        """Write the shape and the addresses of the arrays into the numbers of all windows."""
+        _, room, width = self.buffers.shape
+        self.set("capacity", capacity)
+        self.set("width", width)
+        self.set("room", room)
+        for name, arrays in (("buffer", self.buffers), ("filled", self.filled)):
+            self.set(name, address_of(arrays) + arrays.strides[0] * np.arange(len(arrays)))
+
+    def set(self, name: str, value: int | Int64) -> None:
+        """Write one number of all windows."""
+        self.numbers[:, place_in(WINDOW_IN_MEMORY, name)] = value
+
+
 class Window:
     """The last rows of one live series on its grid.
 
@@ -68,7 +102,7 @@ class Window:
     cleared window begins with a new block.
     """
 
-    __slots__ = ("address", "bins", "buffer", "filled", "numbers")
+    __slots__ = ("_memory", "_row", "address", "bins")
 
     length = _number("length", "How many rows are held.")
     capacity = _number("capacity", "How many are held at most.")
@@ -82,28 +116,42 @@ class Window:
     _gridded = _number("gridded", "0: the rows do not lie on a grid.")
     _step_ms = _real_number("step_ms", "The model's step, 0 without one.")
     _newest_doubted = _real_number("newest_doubted", "The newest reading that was doubted.")
-    _room = _number("room", "How many rows the buffer has.")
-    _buffer_at = _number("buffer", "The address of the buffer.")
-    _filled_at = _number("filled", "The address of the marks.")
     _bins_at = _number("bins", "The address of the bins; 0: there are none.")
 
     def __init__(self, capacity: int, width: int) -> None:
-        self.numbers: Int64 = np.zeros(numbers_in(WINDOW_IN_MEMORY), np.int64)
-        self.address = address_of(self.numbers)
-        self.capacity = capacity
-        self.last_ts = NEVER
-        self.gridded = True
-        room = room_for(capacity)
         self.bins: Float32 | None = None
-        self.hold(np.zeros((room, width)), np.zeros(room, np.uint8))
+        self._use(WindowMemory(1, capacity, width), 0)
 
-    def hold(self, buffer: Float, filled: NDArray[np.uint8]) -> None:
-        """Use another buffer for the rows, `(room, width)`, with a mark for each interpolated row."""
-        self.buffer = buffer
-        self.filled = filled
-        self._room, self.width = buffer.shape
-        self._buffer_at = address_of(buffer)
-        self._filled_at = address_of(filled)
+    @classmethod
+    def of(cls, memory: WindowMemory, row: int) -> Self:
+        """Return the window in a row of the memory of many."""
+        window = cls.__new__(cls)
+        window.bins = None
+        window._use(memory, row)
+        return window
+
+    def _use(self, memory: WindowMemory, row: int) -> None:
+        self._memory = memory
+        self._row = row
+        self.address = address_of(memory.numbers) + memory.numbers.strides[0] * row
+
+    @property
+    def numbers(self) -> Int64:
+        """Return the numbers of a `WINDOW_IN_MEMORY`; a view."""
+        numbers: Int64 = self._memory.numbers[self._row]
+        return numbers
+
+    @property
+    def buffer(self) -> Float:
+        """Return the memory of the rows, `(room, width)`; a view."""
+        buffer: Float = self._memory.buffers[self._row]
+        return buffer
+
+    @property
+    def filled(self) -> NDArray[np.uint8]:
+        """Return a mark for each interpolated row of the buffer, `(room,)`; a view."""
+        filled: NDArray[np.uint8] = self._memory.filled[self._row]
+        return filled
 
     def hold_bins(self, bins: Float32 | None = None) -> None:
         """Use memory for the bins of profiles, `(SEASONS, MOST_BINS)`; None: new memory without known bins."""
@@ -207,16 +255,13 @@ class Window:
             return
         kept = slice(max(0, self.end - min(self.length, capacity)), self.end)
         rows = self.buffer[kept]
-        marks = self.filled[kept]
-        room = room_for(capacity)
-        buffer = np.full((room, len(columns)), np.nan)
-        filled = np.zeros(room, np.uint8)
-        filled[: len(marks)] = marks
+        memory = WindowMemory(1, capacity, len(columns))
+        memory.filled[0, : len(rows)] = self.filled[kept]
         for new, old in enumerate(columns):
-            if old is not None:
-                buffer[: len(rows), new] = rows[:, old]
-        self.hold(buffer, filled)
-        self.capacity = capacity
+            memory.buffers[0, : len(rows), new] = np.nan if old is None else rows[:, old]
+        memory.numbers[0] = self.numbers
+        memory.place(capacity)
+        self._use(memory, 0)
         self.end = self.length = self.unsaved = len(rows)
 
     def put_before(self, older: NewestRows, newer: int) -> None:
@@ -285,8 +330,8 @@ class Window:
 
 
 def room_for(capacity: int) -> int:
-    """Return how many rows the buffer of a window holds: a quarter more, so that a row is moved about four times."""
-    return capacity + max(8, capacity // 4)
+    """Return how many rows the buffer of a window holds: a sixteenth more, so a reading moves about sixteen rows."""
+    return capacity + max(8, capacity // 16)
 
 
 def take(
@@ -329,25 +374,12 @@ def take(
     return taken
 
 
-def bits_of(window: Window, first: int, stop: int) -> int:
-    """Return which of at most `BLOCK` rows of the buffer were interpolated: one bit a row, the last lowest."""
-    return int(window_loops.filled_bits(window.address, first, stop))
-
-
-def mark(window: Window, bits: int, first: int, stop: int) -> None:
-    """Restore the marks of interpolated rows from `bits_of`."""
-    for row in range(stop - 1, first - 1, -1):
-        window.filled[row] = bits & 1
-        bits = bits >> 1
-
-
 def warm() -> None:
     """Compile the loops, or load them from the cache."""
     window = Window(2, 1)
     ones = np.ones(1, np.int64)
     window.push(1, [1.0], 0)
     window.clear()
-    bits_of(window, 0, 0)
     window.step, window.doubted  # noqa: B018 - reading them compiles their loops
     limits = np.ones(1), np.ones(1), np.ones(1)
     seasons = np.zeros((1, SEASONS), np.int64)

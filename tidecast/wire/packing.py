@@ -1,5 +1,7 @@
 """Pack numbers without their words that are 0: one bit for each word, then the other words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tidecast.arrays import Float
@@ -20,17 +22,24 @@ def packed(numbers: bytes) -> bytes:
     return bits + bytes(words[words != 0])
 
 
-def unpacked(raw: bytes, count: int) -> Float:
-    """Return packed numbers, `(count,)`, which cannot be written.
+def unpacked(raws: Sequence[bytes], count: int) -> Float:
+    """Return packed numbers, `(n, count)`.
+
+    Args:
+        raws: `n` texts of packed numbers.
+        count: the numbers in each.
 
     Raises:
-        ValueError: the bytes are not as many as these numbers take.
+        ValueError: the bytes of a text are not as many as these numbers take.
     """
-    words = np.zeros(WORDS * count, np.uint32)
-    size = bytes_of_bits(len(words))
-    bits = np.unpackbits(np.frombuffer(raw, np.uint8, min(size, len(raw))), bitorder="little")
-    if len(raw) != size + WORD * int(bits.sum()) or bits[len(words) :].any():
-        raise ValueError(f"its {count} numbers do not take {len(raw)} bytes")
-    words[bits[: len(words)] != 0] = np.frombuffer(raw, np.uint32, offset=size)
-    words.flags.writeable = False
-    return words.view(np.float64)
+    words = WORDS * count
+    size = bytes_of_bits(words)
+    sizes = np.array([len(raw) for raw in raws])
+    front = np.frombuffer(b"".join([raw[:size].ljust(size, b"\0") for raw in raws]), np.uint8)
+    bits = np.unpackbits(front.reshape(len(raws), size), axis=1, bitorder="little")
+    wrong = (sizes != size + WORD * bits.sum(axis=1, dtype=np.int64)) | bits[:, words:].any(axis=1)
+    if wrong.any():
+        raise ValueError(f"its {count} numbers do not take {sizes[wrong][0]} bytes")
+    numbers = np.zeros((len(raws), words), np.uint32)
+    numbers[bits[:, :words] != 0] = np.frombuffer(b"".join([raw[size:] for raw in raws]), np.uint32)
+    return numbers.view(np.float64)

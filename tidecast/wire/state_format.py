@@ -14,16 +14,12 @@ writes those that have changed. Each holds the number of its profile, so that a 
 """
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tidecast.arrays import Float, Float32
-from tidecast.errors import StateError
-from tidecast.wire.packing import packed, unpacked
+from tidecast.arrays import Bools, Float, Float32
 
 STATE_FORMAT = 13  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
@@ -233,125 +229,6 @@ def pending_numbers(steps: int) -> int:
     return steps * (steps + 3) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class StateHead:
-    """The head of a stored state.
-
-    Attributes:
-        features: the names of the features, the target first.
-        window: a `WINDOW`.
-        levels: the number of intervals of each step.
-        further: the number of further steps.
-        record: `(record_numbers(levels, further),)`, a `RECORD`, a `TRACKER` for each level, and the further steps.
-        shadow_test: the numbers of a `SHADOW_TEST`; empty without one.
-        shadow_record: the record of the former champion; empty without a shadow test.
-    """
-
-    features: tuple[str, ...]
-    window: Any
-    levels: int
-    further: int
-    record: Float
-    shadow_test: Float
-    shadow_record: Float
-
-    def encode(self) -> bytes:
-        """Return the stored bytes."""
-        names = SEPARATOR.join(self.features).encode()
-        header = HEADER.pack(STATE_FORMAT, self.levels, self.further, len(self.shadow_test) > 0, len(names))
-        parts = (self.window, self.record, self.shadow_test, self.shadow_record)
-        return header + packed(b"".join(part.tobytes() for part in parts)) + names
-
-    @classmethod
-    def decode(cls, raw: bytes) -> Self:
-        """Read a head; its arrays cannot be written.
-
-        Raises:
-            StateError: the head is of another format or cut short.
-        """
-        if not raw or raw[0] != STATE_FORMAT:
-            form = raw[0] if raw else "none"
-            raise StateError(f"state format {form}, this program reads {STATE_FORMAT}: run the version that wrote it")
-        try:
-            _, levels, further, tested, names = HEADER.unpack_from(raw)
-            shadow = (tested * numbers_in(SHADOW_TEST), tested * record_numbers(levels, further))
-            sizes = (numbers_in(WINDOW), record_numbers(levels, further), *shadow)
-            end = len(raw) - names
-            numbers = unpacked(raw[HEADER.size : end], sum(sizes))
-            features = tuple(raw[end:].decode().split(SEPARATOR))
-            parts = [numbers[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
-            window = parts[0].view(WINDOW)[0]
-            if not 0 <= window.length <= window.capacity <= MOST_ROWS or window.width != len(features):
-                raise ValueError("its window has no such shape")
-            if not all(map(is_profile, (window.profile, window.long_profile))):
-                raise ValueError("it has a profile of another shape")
-            if not 0 <= window.steps_seen <= STEPS_REMEMBERED:
-                raise ValueError(f"it has seen {window.steps_seen} steps")
-            return cls(features, window, levels, further, *parts[1:])
-        except (struct.error, ValueError) as exc:
-            raise _cut_short(raw, exc) from exc
-
-    def bins(self, season: int, stored: Mapping[int, bytes]) -> Float32:
-        """Return the bins of a season's profile, `(MOST_BINS,)`; NaN where nothing is known.
-
-        Args:
-            season: 0 or 1.
-            stored: the blocks by the number of their field.
-
-        Raises:
-            StateError: a block is cut short.
-        """
-        profile = (self.window.profile, self.window.long_profile)[season]
-        bins = np.full(MOST_BINS, np.nan, np.float32)
-        for block in range(-(-int(profile.bins) // BIN_BLOCK) if profile.period else 0):
-            raw = stored.get(bin_place(season, block), b"")
-            part = bins[BIN_BLOCK * block : BIN_BLOCK * (block + 1)]
-            if raw and len(raw) != BIN_HEADER.size + part.nbytes:
-                raise _cut_short(raw, ValueError(f"block {block} of a profile has {part.nbytes} bytes of bins"))
-            if raw and BIN_HEADER.unpack_from(raw)[0] == profile.number:
-                part[:] = np.frombuffer(raw, np.float32, offset=BIN_HEADER.size)
-        return bins
-
-    def rows(self, stored: Mapping[int, bytes]) -> tuple[Float, list[tuple[int, int, int]]]:
-        """Return the rows, `(rows, features)`, and the bits of filled ones with the first and the end of their block.
-
-        The rows begin after the newest gap. The bits are those of `BLOCK_HEADER`; blocks without one are left out.
-
-        Args:
-            stored: the blocks by the number of their field.
-
-        Raises:
-            StateError: a block is cut short.
-        """
-        length = int(self.window.length)
-        appended = int(self.window.appended)
-        size = ring(self.window.capacity)
-        row = NUMBER * len(self.features)  # bytes
-        parts: list[bytes] = []  # the newest first
-        marks: list[tuple[int, int, int]] = []  # places from the end
-        held = 0
-        for number in range((appended - 1) // BLOCK, -1, -1):
-            raw = stored.get(number % size, b"")
-            if held >= length or not raw:
-                break
-            due = min(BLOCK, appended - BLOCK * number, length - held)
-            try:
-                its_number, filled = BLOCK_HEADER.unpack_from(raw)
-                if its_number != number:
-                    break
-                has = len(raw) - BLOCK_HEADER.size
-                if has % row or has < due * row:
-                    raise ValueError(f"block {number} has {has} bytes of {due * row}")
-            except (struct.error, ValueError) as exc:
-                raise _cut_short(raw, exc) from exc
-            parts.append(raw[len(raw) - due * row :])
-            held += due
-            if filled:
-                marks.append((filled, held, held - due))
-        rows = np.frombuffer(b"".join(reversed(parts)), np.float64).reshape(-1, len(self.features))
-        return rows, [(bits, held - first, held - stop) for bits, first, stop in marks]
-
-
 def encode_block(number: int, filled: int, rows: Float) -> bytes:
     """Return the stored bytes of a block."""
     return BLOCK_HEADER.pack(number, filled) + rows.tobytes()
@@ -367,11 +244,14 @@ def bin_place(season: int, block: int) -> int:
     return -1 - season * BIN_BLOCKS - block
 
 
-def is_profile(profile: Any) -> bool:
-    """Return whether the numbers of a `PROFILE` are within their limits."""
-    bins = max(1, int(profile.bins))
-    places = 0 <= profile.open < bins <= MOST_BINS and 0 <= profile.closed < bins
-    return bool(places and 0 <= profile.period < np.inf and 0 <= profile.number < 2**32 and profile.bins >= 0)
+def is_profile(profiles: NDArray[Any]) -> Bools:
+    """Return whether the numbers of each `PROFILE` are within their limits."""
+    bins = np.maximum(profiles["bins"], 1)
+    closed = profiles["closed"]
+    sound: Bools = (profiles["open"] >= 0) & (profiles["open"] < bins) & (bins <= MOST_BINS)
+    sound &= (closed >= 0) & (closed < bins) & (profiles["bins"] >= 0)
+    sound &= (profiles["number"] >= 0) & (profiles["number"] < 2**32)
+    return sound & (profiles["period"] >= 0) & (profiles["period"] < np.inf)
 
 
 def ring(capacity: int) -> int:
@@ -393,7 +273,3 @@ def bin_field_names(series: str) -> list[str]:
     """Return the fields that the profiles of a series may have."""
     places = (bin_place(season, block) for season in range(SEASONS) for block in range(BIN_BLOCKS))
     return [f"{series}{SEPARATOR}{place}" for place in places]
-
-
-def _cut_short(raw: bytes, exc: Exception) -> StateError:
-    return StateError(f"a state of {len(raw)} bytes is cut short ({exc}): restore Redis, or delete it")

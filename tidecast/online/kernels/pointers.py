@@ -27,7 +27,8 @@ def address_of(array: NDArray[Any]) -> int:
     """Return the address of an array's first element; raise ValueError if it is not contiguous."""
     if not array.flags.c_contiguous:
         raise ValueError("an array that is read by its address must be contiguous")
-    return int(array.ctypes.data)
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _pointer_to(kind: Any) -> Callable[[int], Any]:

@@ -285,14 +285,3 @@ def _interpolate(window: int, before: Float, after: Float, missing: int) -> None
         for j in range(len(before)):
             between[j] = before[j] + (after[j] - before[j]) * (i / (missing + 1))
         _append(window, between, 1)
-
-
-@compiled_exactly
-def filled_bits(window: int, first: int, stop: int) -> int:
-    """Return which of at most `BLOCK` rows were interpolated: one bit a row, the last row lowest."""
-    w = window_at(window)
-    marks = carray(bytes_at(w.filled), (w.room,))
-    bits = 0
-    for row in range(first, stop):
-        bits = (bits << 1) | marks[row]
-    return bits

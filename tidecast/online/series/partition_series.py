@@ -1,7 +1,6 @@
 """The series of one partition: their states, and their models as the loops of a batch read them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -11,28 +10,17 @@ from tidecast.errors import BadReading
 from tidecast.models.model import NewestRows
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.detection.anomalies import rule_numbers
+from tidecast.online.kernels.pointers import address_of
 from tidecast.online.series.series_columns import SeriesColumns
+from tidecast.online.series.series_entry import SeriesEntry
 from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.shadow_test import ShadowTests
-from tidecast.online.slab import ModelSlot
 from tidecast.online.window import Window
 from tidecast.settings import AnomalySettings, SeriesSettings
 from tidecast.wire import Event, parsing
 
 EVENTS_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
-
-
-@dataclass(slots=True)
-class SeriesEntry:
-    """A series of the partition with its models in the engine."""
-
-    number: int
-    series: str
-    state: SeriesState
-    slot: ModelSlot | None = None
-    shadow: ModelSlot | None = None  # the former champion, while the current one is on probation
-    muted: bool = False  # whether no event reports its anomalies
 
 
 class PartitionSeries:
@@ -58,12 +46,16 @@ class PartitionSeries:
         self.entries: dict[str, SeriesEntry] = {}
         self.columns = SeriesColumns()
         self.names = SeriesNames()
-        self._by_number: dict[int, SeriesEntry] = {}
-        self._names: list[str] = []  # by number
+        self._by_number: list[SeriesEntry | None] = []
         self._settings = settings
         self._engine = engine
         self._shadow_tests = shadow_tests
-        self._rules = [(pattern, rule.muted, rule_numbers(rule)) for pattern, rule in anomalies.rules()]
+        rules = [*anomalies.rules()]
+        self._rule_numbers = [rule_numbers(rule) for _, rule in rules]
+        self._rules = [
+            (pattern, rule.muted, address_of(numbers))
+            for (pattern, rule), numbers in zip(rules, self._rule_numbers, strict=True)
+        ]
         self._created: list[str] = []  # since the last call of `creations`
 
     def restore(self, states: Mapping[str, bytes]) -> None:
@@ -77,8 +69,7 @@ class PartitionSeries:
         self.entries = {}
         self.columns = SeriesColumns()
         self.names = SeriesNames()
-        self._by_number = {}
-        self._names = []
+        self._by_number = []
         self._shadow_tests.forget()
         self._add_all(restored)
 
@@ -118,18 +109,20 @@ class PartitionSeries:
         """Forget the state of a series; return it."""
         self._shadow_tests.forget_series(series)
         if entry := self.entries.pop(series, None):
-            del self._by_number[entry.number]
-            self.columns.due[entry.number] = 0
+            self._by_number[entry.number] = None
+            self.columns["due"][entry.number] = 0
             self.names.remove(entry.number)
         return self.states.pop(series, None)
 
     def entry(self, number: int) -> SeriesEntry:
-        """Return the series of this number."""
-        return self._by_number[number]
+        """Return the series of this number, which was not forgotten."""
+        entry = self._by_number[number]
+        assert entry is not None  # noqa: S101 - no batch with its readings was under way when it was forgotten
+        return entry
 
     def names_of(self, numbers: Int64) -> list[str]:
         """Return the names of the series of these numbers."""
-        return [self._names[number] for number in numbers.tolist()]
+        return [self.entry(number).series for number in numbers.tolist()]
 
     def add_series(self, series: str, ts: int) -> None:
         """Begin a state for a new series; its window holds the rows of its model's history before the first reading.
@@ -198,20 +191,20 @@ class PartitionSeries:
             capacity = max(state.window.capacity, self._engine.rows_without_model(target))
             state.reshape_to(features, capacity, None, gridded=True)
             rows_read = state.window.capacity
-        if series not in self.entries:
-            number = len(self._names)
-            muted, rule = next((muted, rule) for pattern, muted, rule in self._rules if fnmatchcase(series, pattern))
-            self._by_number[number] = self.entries[series] = SeriesEntry(number, series, state, muted=muted)
-            self.columns.set_rule(number, rule)
-            self._names.append(series)
-            self.names.add(series, state.features)
-        entry = self.entries[series]
+        entry = self.entries.get(series) or self._new_entry(series, state)
         entry.state = state
         entry.slot = slot
-        self.names.set_features(entry.number, state.features)
         entry.shadow = shadow
-        self.columns.set(entry.number, state, slot, self._engine, rows_read)
-        self.columns.tested[entry.number] = shadow is not None and state.probation is not None
+        self.names.set_features(entry.number, state.features)
+        self.columns.set(entry, self._engine, rows_read)
+
+    def _new_entry(self, series: str, state: SeriesState) -> SeriesEntry:
+        muted, rule = next((muted, rule) for pattern, muted, rule in self._rules if fnmatchcase(series, pattern))
+        entry = SeriesEntry(len(self._by_number), series, state, muted, rule)
+        self._by_number.append(entry)
+        self.entries[series] = entry
+        self.names.add(series)
+        return entry
 
     def creations(self) -> list[Event]:
         """Return an event for each series that is new since the last call; many at once share one event."""

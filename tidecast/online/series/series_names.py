@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidecast.arrays import byte_array
 from tidecast.online.kernels.entries import ODD, Names, hash_of
 
 NO_NAME = -1  # the length of a removed name, which equals that of no other
@@ -19,8 +18,8 @@ class SeriesNames:
     """
 
     def __init__(self) -> None:
-        self._text = bytearray()
-        self._known: dict[bytes, int] = {}  # where a feature's name begins in the text
+        self._size = 0  # of the text
+        self._known: dict[str, tuple[int, int]] = {}  # where a feature's name begins in the text, and its length
         self._count = 0
         self.names = Names(
             np.full(_SMALLEST, ODD),
@@ -30,18 +29,16 @@ class SeriesNames:
             np.zeros((_SMALLEST // 2, 1, 2), np.int64),
         )
 
-    def add(self, series: str, features: Sequence[str]) -> None:
+    def add(self, series: str) -> None:
         """Add the series of the next number."""
         number = self._count
         self._count += 1
         if 2 * self._count > len(self.names.slots):
             self._grow(4 * self._count)
-        name = series.encode()
-        self.names.series[number] = len(self._text), len(name)
-        self._append(name)
-        self.names.hashes[number] = hash_of(byte_array(name), 0, len(name))
+        begin, length = self._append(series)
+        self.names.series[number] = begin, length
+        self.names.hashes[number] = hash_of(self.names.text, begin, length)
         _insert(self.names, number)
-        self.set_features(number, features)
 
     def remove(self, number: int) -> None:
         """Let no name lead to the series of this number any more; its slot in the table stays taken."""
@@ -54,24 +51,25 @@ class SeriesNames:
         if len(features) > most:
             wider = np.pad(names.features, ((0, 0), (0, len(features) - most), (0, 0)))
             self.names = names = names._replace(features=wider)
-        names.features[number] = 0
+        names.features[number, len(features) :] = 0
         for column, feature in enumerate(features):
-            name = feature.encode()
-            if name not in self._known:
-                self._known[name] = len(self._text)
-                self._append(name)
-            self.names.features[number, column] = self._known[name], len(name)
+            if feature not in self._known:
+                self._known[feature] = self._append(feature)
+            names.features[number, column] = self._known[feature]
 
-    def _append(self, name: bytes) -> None:
-        """Append a name to the text."""
-        end = len(self._text) + len(name)
+    def _append(self, name: str) -> tuple[int, int]:
+        """Append a name to the text; return where it begins, and its length."""
+        raw = name.encode()
+        begin = self._size
+        self._size += len(raw)
         text = self.names.text
-        if end > len(text):
-            text = np.zeros(2 * end, np.uint8)
-            text[: len(self._text)] = np.frombuffer(self._text, np.uint8)
-        text[len(self._text) : end] = np.frombuffer(name, np.uint8)
-        self._text += name
-        self.names = self.names._replace(text=text)
+        if self._size > len(text):
+            longer = np.zeros(2 * self._size, np.uint8)
+            longer[: len(text)] = text
+            text = longer
+            self.names = self.names._replace(text=text)
+        text[begin : self._size] = np.frombuffer(raw, np.uint8)
+        return begin, len(raw)
 
     def _grow(self, room: int) -> None:
         """Make room for twice as many series, and sort them into a larger table."""

@@ -1,6 +1,7 @@
 """The state of a series in memory; `wire/state_format.py` defines the bytes in which every commit stores it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record, trackers_of
 from tidecast.online.shadow_test import Probation
-from tidecast.online.window import STORED, Window, bits_of, mark
+from tidecast.online.window import STORED, Window, WindowMemory
 from tidecast.wire.state_format import (
     BIN_BLOCK,
     BIN_BLOCKS,
@@ -20,14 +21,16 @@ from tidecast.wire.state_format import (
     SEASONS,
     SEPARATOR,
     TRACKER,
-    WINDOW,
-    StateHead,
     bin_place,
     block_field,
     encode_bins,
     encode_block,
     numbers_in,
+    place_in,
 )
+from tidecast.wire.state_head import StateHead, StateHeads, bins_in, decode_heads, rows_in
+
+_LAST_VERSION = place_in(RECORD, "last_version")
 
 
 class SeriesState:
@@ -39,25 +42,13 @@ class SeriesState:
         features: the names of the features, the target first.
         names: the same names as stored bytes.
         window: the rows.
-        record: `(numbers,)`, a `RECORD`, a `TRACKER` for each level, and the further steps.
-        fields: the same numbers by name, without the trackers; a view.
         address: the memory address of the record.
         levels: the number of intervals.
         further: the number of further steps.
         probation: the shadow test of a new champion, if there is one.
     """
 
-    __slots__ = (
-        "address",
-        "features",
-        "fields",
-        "further",
-        "levels",
-        "names",
-        "probation",
-        "record",
-        "window",
-    )
+    __slots__ = ("_records", "_row", "address", "features", "further", "levels", "names", "probation", "window")
 
     def __init__(
         self,
@@ -65,24 +56,41 @@ class SeriesState:
         window: Window,
         levels: int = 1,
         further: int = 0,
-        record: Float | None = None,
+        records: Float | None = None,
+        row: int = 0,
     ) -> None:
+        """Use a row of the records of many series, `(n, numbers)`; by default a new record."""
         self.window = window
         self.levels = levels
         self.further = further
         self.probation: Probation | None = None
         self._call(features)
-        self.use_record(new_record(levels, further) if record is None else record)
+        self._use(new_record(levels, further)[None] if records is None else records, row)
 
     def _call(self, features: tuple[str, ...]) -> None:
         self.features = features
-        self.names = SEPARATOR.join(features).encode()
+        self.names = _stored_names(features)
 
     def use_record(self, record: Float) -> None:
         """Continue with another record of the same levels and further steps, `(numbers,)`."""
-        self.record = record
-        self.fields: Any = named(record)
-        self.address = address_of(record)
+        self._use(record[None], 0)
+
+    def _use(self, records: Float, row: int) -> None:
+        """Use a row of the records of many series."""
+        self._records = records
+        self._row = row
+        self.address = address_of(records) + records.strides[0] * row
+
+    @property
+    def record(self) -> Float:
+        """Return a `RECORD`, a `TRACKER` for each level, and the further steps: `(numbers,)`; a view."""
+        record: Float = self._records[self._row]
+        return record
+
+    @property
+    def fields(self) -> Any:
+        """Return the record's numbers by name, without the trackers and the further steps; a view."""
+        return named(self.record)
 
     @property
     def pending_forecast(self) -> float | None:
@@ -93,7 +101,7 @@ class SeriesState:
     @property
     def last_version(self) -> int:
         """Return the version of the model that the errors belong to; 0: no model has forecast yet."""
-        return int(self.fields.last_version)
+        return int(self._records[self._row, _LAST_VERSION])
 
     @property
     def answers(self) -> Float:
@@ -125,10 +133,12 @@ class SeriesState:
 
     def reshape_to(self, features: tuple[str, ...], capacity: int, step_ms: float | None, *, gridded: bool) -> None:
         """Take the shape that a model needs, and keep the known rows; with another target, keep only the time."""
-        known = {name: i for i, name in enumerate(self.features)}
-        self.window.reshape(capacity, [known.get(name) for name in features])
         self.window.step_ms = step_ms
         self.window.gridded = gridded
+        if features == self.features and capacity == self.window.capacity:
+            return
+        known = {name: i for i, name in enumerate(self.features)}
+        self.window.reshape(capacity, [known.get(name) for name in features])
         if features[0] != self.features[0]:
             self.window.clear()
             self.window.forget_target()
@@ -202,7 +212,10 @@ class SeriesState:
         begin = window.end - window.appended  # place of row 0 in the buffer
         first = begin + max(BLOCK * number, oldest)
         stop = begin + min(BLOCK * (number + 1), window.appended)
-        return encode_block(number, bits_of(window, first, stop), window.buffer[first:stop])
+        filled = 0
+        for mark in window.filled[first:stop].tolist():
+            filled = filled << 1 | mark
+        return encode_block(number, filled, window.buffer[first:stop])
 
     @classmethod
     def decode(cls, head: bytes, blocks: Mapping[int, bytes] | None = None) -> Self:
@@ -215,27 +228,58 @@ class SeriesState:
         Raises:
             StateError: the bytes are of another version or cut short.
         """
-        stored = StateHead.decode(head)
-        window = Window(int(stored.window.capacity), len(stored.features))
-        window.numbers[:STORED].view(WINDOW)[0] = stored.window
-        state = cls(stored.features, window, stored.levels, stored.further, stored.record.copy())
-        if len(stored.shadow_test):
-            state.probation = Probation.decode(stored.shadow_test, stored.shadow_record)
-        state._take_rows(stored, blocks or {})
-        if window.profiles.period.any():
-            window.hold_bins(np.stack([stored.bins(season, blocks or {}) for season in range(SEASONS)]))
-        return state
+        return cls.decode_many([head], [blocks or {}])[0]
 
-    def _take_rows(self, stored: StateHead, blocks: Mapping[int, bytes]) -> None:
-        """Fill the window from its blocks, back to the newest missing one."""
+    @classmethod
+    def decode_many(cls, heads: Sequence[bytes], blocks: Sequence[Mapping[int, bytes]]) -> list[Self]:
+        """Read states as `decode` does; those of one shape share their memory."""
+        states: dict[int, Self] = {}
+        for places, decoded in decode_heads(heads):
+            capacities = decoded.windows["capacity"]
+            for capacity in np.unique(capacities).tolist():
+                some = np.flatnonzero(capacities == capacity)
+                chosen = [places[i] for i in some.tolist()]
+                restored = cls._restored(decoded.chosen(some), capacity, [blocks[place] for place in chosen])
+                states.update(zip(chosen, restored, strict=True))
+        return [states[place] for place in range(len(heads))]
+
+    @classmethod
+    def _restored(cls, heads: StateHeads, capacity: int, blocks: Sequence[Mapping[int, bytes]]) -> list[Self]:
+        """Return states of one shape, whose windows have the same capacity."""
+        windows = heads.windows
+        memory = WindowMemory(len(windows), capacity, len(heads.features))
+        memory.numbers[:, :STORED] = windows.view(np.int64).reshape(-1, STORED)
+        records = np.ascontiguousarray(heads.records)
+        counts = zip(windows["length"].tolist(), windows["appended"].tolist(), strict=True)
+        states = []
+        for row, (stored, (length, appended)) in enumerate(zip(blocks, counts, strict=True)):
+            state = cls(heads.features, Window.of(memory, row), heads.levels, heads.further, records, row)
+            state._take_rows(*rows_in(stored, length, appended, capacity, len(heads.features)))
+            states.append(state)
+        for row in np.flatnonzero(heads.have_profiles()).tolist():
+            window = states[row].window
+            bins = [bins_in(blocks[row], season, window.profiles[season]) for season in range(SEASONS)]
+            window.hold_bins(np.stack(bins))
+        if heads.shadow_tests.shape[1]:
+            for state, numbers, record in zip(states, heads.shadow_tests, heads.shadow_records, strict=True):
+                state.probation = Probation.decode(numbers, record)
+        return states
+
+    def _take_rows(self, rows: Float, marks: Sequence[tuple[int, int, int]]) -> None:
+        """Fill an empty window with its newest rows, and mark those that were filled."""
         window = self.window
-        rows, marks = stored.rows(blocks)
         window.end = window.capacity
         window.length = len(rows)
         first = window.capacity - len(rows)
         window.buffer[first : window.capacity] = rows
         for bits, start, stop in marks:
-            mark(window, bits, first + start, first + stop)
+            window.filled[first + start : first + stop] = [bits >> place & 1 for place in range(stop - start)][::-1]
+
+
+@lru_cache
+def _stored_names(features: tuple[str, ...]) -> bytes:
+    """Return the names of features as a state stores them; thousands of series share the bytes."""
+    return SEPARATOR.join(features).encode()
 
 
 def _resized(record: Float, levels: int, further: int = 0) -> Float:
@@ -246,8 +290,12 @@ def _resized(record: Float, levels: int, further: int = 0) -> Float:
     return resized
 
 
-def _by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[int, bytes]]]:
-    """Yield each series of a partition's hash with its head and its blocks; blocks without a head are left out."""
+def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
+    """Read the states of a partition's series from the fields of its hash; blocks without a head are left out.
+
+    Raises:
+        StateError: a state was written by another version of the worker, or is cut short.
+    """
     blocks: dict[str, dict[int, bytes]] = {}
     heads: dict[str, bytes] = {}
     for name, raw in fields.items():
@@ -256,14 +304,5 @@ def _by_series(fields: Mapping[str, bytes]) -> Iterator[tuple[str, bytes, dict[i
             blocks.setdefault(series, {})[int(place)] = raw
         else:
             heads[series] = raw
-    for series, head in heads.items():
-        yield series, head, blocks.get(series, {})
-
-
-def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
-    """Read the states of a partition's series from the fields of its hash.
-
-    Raises:
-        StateError: a state was written by another version of the worker, or is cut short.
-    """
-    return {series: SeriesState.decode(head, blocks) for series, head, blocks in _by_series(fields)}
+    states = SeriesState.decode_many([*heads.values()], [blocks.get(series, {}) for series in heads])
+    return dict(zip(heads, states, strict=True))

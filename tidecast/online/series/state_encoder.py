@@ -73,7 +73,7 @@ def changes_of(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) 
         numbers: `(n,)` the numbers of the series, each once.
         shape: the numbers of intervals and of further steps.
     """
-    plain = series.columns.plain[numbers] == 1
+    plain = series.columns["plain"][numbers] == 1
     changes = _encoded(series, numbers[plain], shape)
     if plain.all():
         return changes
@@ -90,12 +90,12 @@ def _encoded(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) ->
     names = series.names.names
     record_size = record_numbers(*shape) * NUMBER // WORD
     states = _States(
-        columns.window[numbers],
-        columns.record[numbers],
+        columns["window"][numbers],
+        columns["record"][numbers],
         shape,
         record_size,
         bytes_of_bits(_WINDOW + record_size),
-        columns.stored_names[numbers],
+        columns["stored_names"][numbers],
         names.text,
         names.series[numbers],
     )

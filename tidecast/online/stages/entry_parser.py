@@ -110,7 +110,8 @@ def _with(parsed: Parsed, i: int, series: int, reading: Reading) -> Parsed:
 def warm() -> None:
     """Compile the loops, or load them from the cache."""
     names = SeriesNames()
-    names.add("", [""])
+    names.add("")
+    names.set_features(0, [""])
     entries = RawEntries.of([("1-0", {b"series": b""})])
     zeros = np.zeros(1, np.int64)
     parse_entries(

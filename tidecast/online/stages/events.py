@@ -13,7 +13,8 @@ from tidecast.online.kernels.detection import watching
 from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS
 from tidecast.online.kernels.detection.drift_sums import LEVEL_MOVED, MODEL_DEGRADED, NOTHING
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.series_entry import SeriesEntry
 from tidecast.wire import Event
 from tidecast.wire.events import Fact
 
@@ -33,7 +34,7 @@ def silent_series(series: PartitionSeries, as_of_ms: int) -> Int64:
         series: the series of the partition.
         as_of_ms: epoch milliseconds; all entries that arrived up to then must have been handled.
     """
-    due = series.columns.due
+    due = series.columns["due"]
     silent = np.flatnonzero((due > 0) & (due < as_of_ms))[:SILENCES_AT_ONCE]
     due[silent] = 0
     for number in silent.tolist():

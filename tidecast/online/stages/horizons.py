@@ -96,10 +96,10 @@ class Horizons:
         count = len(self._levels[0])
         half_widths = np.empty((*path.shape, count))
         # A model is not judged by readings that it learned from, and a run of gross errors counts as one.
-        judged = (columns.version[numbers] == 0) | (batch.ts > columns.trained_until[numbers])
+        judged = (columns["version"][numbers] == 0) | (batch.ts > columns["trained_until"][numbers])
         judged &= batch.doubted <= 1
         intervals.score_further(
-            columns.record[numbers] + NUMBER * record_numbers(count),
+            columns["record"][numbers] + NUMBER * record_numbers(count),
             (batch.y, batch.skipped.astype(np.int64), judged.astype(np.int64)),
             path,
             self._levels,

@@ -21,7 +21,7 @@ def forecast_own(batch: Batch, series: PartitionSeries, runner: OwnRunner, forec
         runner: calls the experts.
         forecasts: `(readings, experts)`.
     """
-    has_own = np.flatnonzero(series.columns.own[batch.series])
+    has_own = np.flatnonzero(series.columns["own"][batch.series])
     if not len(has_own):
         return []
     calls: list[OwnCall] = []

@@ -25,16 +25,16 @@ def place(
     """
     columns = series.columns
     numbers = readings.series
-    reads = columns.rows_read[numbers]
+    reads = columns["rows_read"][numbers]
     y = readings.values[:, 0].copy()  # `take` writes the last value in place of a doubted one
-    limits = columns.largest_move[numbers], columns.lowest[numbers], columns.highest[numbers]
+    limits = columns["largest_move"][numbers], columns["lowest"][numbers], columns["highest"][numbers]
     taken = take(
-        columns.window[numbers],
+        columns["window"][numbers],
         (readings.ts, readings.has_ts, readings.values),
         reads,
         max_gap,
         limits,
-        columns.seasons[numbers],
+        columns["seasons"][numbers],
         lambda i: series.entry(readings.series[i]).state.window.hold_bins(),
     )
     for disposition, code in (("duplicate", DUPLICATE), ("late", LATE)):
@@ -47,10 +47,10 @@ def place(
     missing = taken.missing[accepted]
     next_ts = ts + np.rint(steps).astype(np.int64)
     held = np.minimum(taken.lengths, reads)
-    widths = columns.width[readings.series]
+    widths = columns["width"][readings.series]
     rows = Rows(taken.rows, (held * widths).cumsum(), held, widths).chosen(accepted)
-    cohorts = columns.cohort[numbers]
-    slabs = columns.slab[numbers]
+    cohorts = columns["cohort"][numbers]
+    slabs = columns["slab"][numbers]
     if engine.has_cohorts:
         for i in np.flatnonzero(slabs == NONE).tolist():
             target = series.entry(numbers[i]).state.features[0]
@@ -69,5 +69,5 @@ def place(
         seasons=taken.seasons[accepted],
         profiles=taken.profiles[accepted],
         arrived=readings.arrived[accepted],
-        requests=Requests(slabs, columns.model[numbers], cohorts, rows, next_ts),
+        requests=Requests(slabs, columns["model"][numbers], cohorts, rows, next_ts),
     )

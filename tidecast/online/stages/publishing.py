@@ -32,7 +32,7 @@ def publish(
         bounds: the lowest and the highest possible forecast.
         into: receives the forecasts.
     """
-    versions = series.columns.version[batch.series]
+    versions = series.columns["version"][batch.series]
     into.id = batch.ids
     into.series = series.names_of(batch.series)
     into.ts = or_none(batch.next_ts, batch.step_known)

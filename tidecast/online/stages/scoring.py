@@ -8,7 +8,8 @@ from tidecast.arrays import Float, Int64
 from tidecast.online.batch import Batch
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
-from tidecast.online.series.partition_series import PartitionSeries, SeriesEntry
+from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.series_entry import SeriesEntry
 
 
 class Scorer:
@@ -34,13 +35,15 @@ class Scorer:
         columns = series.columns
         numbers = batch.series
         champions = Champions(
-            columns.version[numbers],
-            columns.first_errors[numbers],
-            columns.half_width[numbers],
-            columns.trained_until[numbers],
+            columns["version"][numbers],
+            columns["first_errors"][numbers],
+            columns["half_width"][numbers],
+            columns["trained_until"][numbers],
         )
-        scores = self._score(batch, slice(None), forecasts, columns.record[numbers], champions, columns.rule[numbers])
-        columns.due[numbers] = scores.due
+        scores = self._score(
+            batch, slice(None), forecasts, columns["record"][numbers], champions, columns["rule"][numbers]
+        )
+        columns["due"][numbers] = scores.due
         return scores
 
     def score_shadows(self, batch: Batch, chosen: Int64, entries: Sequence[SeriesEntry], forecasts: Float) -> Float:

@@ -25,10 +25,10 @@ def forecast_untrained(
     """
     columns = series.columns
     trained = batch.requests.slabs != NONE
-    learned_before = trained & (batch.ts <= columns.trained_until[batch.series])
+    learned_before = trained & (batch.ts <= columns["trained_until"][batch.series])
     learns = ~batch.skipped & (batch.doubted == 0) & ~learned_before
     moves = np.where(trained, np.inf, batch.moves)  # a series with a model does not begin with a spike
-    addresses = columns.online[batch.series]
+    addresses = columns["online"][batch.series]
     rows = batch.requests.rows
     teaching = learns.astype(np.int64), batch.doubted
     seasons = Seasons(batch.seasons, batch.profiles)

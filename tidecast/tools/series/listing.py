@@ -16,7 +16,8 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, layout_of
-from tidecast.wire.state_format import StateHead, bin_field_names, field_names
+from tidecast.wire.state_format import bin_field_names, field_names
+from tidecast.wire.state_head import StateHead
 
 HEADS_AT_ONCE = 500
 
