@@ -15,6 +15,7 @@ from tidecast.connection.partitions import at_present
 from tidecast.connection.records.manual_acts import record_promotion
 from tidecast.connection.records.mutes import Mute, mute_series, unmute_series
 from tidecast.errors import TidecastError
+from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text
 from tidecast.settings import Settings, environment_with
@@ -94,7 +95,9 @@ class Actions:
     def rollback(self, series: str) -> str:
         """Switch back to the previous version."""
         try:
-            number = ModelStore(Path(self.settings.store)).rollback(series)
+            store = ModelStore(Path(self.settings.store))
+            number = store.rollback(series)
+            copy_changes(store, self.settings.bucket.url)
         except (TidecastError, OSError) as exc:
             return f"No rollback: {exc}"
         record_promotion(self.settings, series, number, back=True, by="dashboard")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidecast.files.history import History
+from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -72,12 +73,13 @@ def train(
 
     Raises:
         SettingsError: the season is out of range.
-        StoreError: the store cannot be written.
+        StoreError: the store or its bucket cannot be written.
     """
     options = options or TrainOptions()
     check_season(options.season)
     check_season_fits(options.season, max(map(len, histories), default=0))
     created_ms = round(time.time() * 1000) if options.now_ms is None else options.now_ms
+    copy_changes(store, settings.bucket.url)
     job = Job(spec, settings, options.season, created_ms)
     tally = _Tally(options, settings.train.epochs)
     run = _run_of(histories, job, store, options, tally)
@@ -90,6 +92,7 @@ def train(
             if not options.train_cohorts or settings.train.shared_epochs:
                 run.use_networks(networks_in(store))
             driver.run(run.plan.series, run.results, options.until)
+        copy_changes(store, settings.bucket.url)
     return [tally.verdicts[history.series] for history in histories if history.series in tally.verdicts]
 
 

@@ -17,12 +17,14 @@ from tidecast.durations import duration_text
 from tidecast.errors import SettingsError, Unavailable
 from tidecast.listening import ListenAddress
 from tidecast.log import begin_log
+from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
 from tidecast.schedule_choice import ScheduleChoice, choose_schedule
 from tidecast.settings import Settings, with_worker_name, worker_name
 from tidecast.wire import layout_of
 from worker.acl import explain
 from worker.backoff import LONGEST_S, SHORTEST_S
+from worker.bucket_copier import BucketCopier
 from worker.compiling import warm
 from worker.known_stream import KnownStream
 from worker.layouts import Layouts, Parts
@@ -66,7 +68,7 @@ def run(settings: Settings, *, burst: bool = False) -> None:
     stop = stop_on_signals()
     worker = _begin(settings, health, stop)
     if worker:
-        with _scheduled(settings, worker, health, stop) if not burst else nullcontext():
+        with _copied(settings, health), _scheduled(settings, worker, health, stop) if not burst else nullcontext():
             worker.run(stop, burst=burst)
 
 
@@ -155,6 +157,17 @@ def _scheduled(settings: Settings, worker: Worker, health: Health, stop: Stop) -
         )
 
     return LateSchedule(make, health.ready)
+
+
+def _copied(settings: Settings, health: Health) -> AbstractContextManager[object]:
+    """Return what copies models to and from the bucket of the settings, if there is one.
+
+    Raises:
+        SettingsError: the bucket's address cannot be used.
+    """
+    if not settings.bucket.url:
+        return nullcontext()
+    return BucketCopier(ModelStore(settings.store), settings.bucket.url, settings.bucket.every, health)
 
 
 def _timing_of(choice: ScheduleChoice) -> "Timing | None":
@@ -280,6 +293,8 @@ def _check_settings(settings: Settings) -> None:
         raise SettingsError(
             "setting forecasts.merged needs a single Redis: in a cluster read the stream of each partition"
         )
+    if settings.bucket.url:
+        Bucket(settings.bucket.url)
     if settings.retrain.asks_for_schedule:
         from worker.retraining.triggers import timing_of
 

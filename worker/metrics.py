@@ -26,7 +26,7 @@ from worker.own_experts.metrics import Usage
 from worker.probes import ProbeServer
 
 STAGES = ("read", "handle", "commit")
-FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict")
+FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict", "bucket")
 CHANGES = ("acquired", "released", "lost")
 OUTCOMES = ("finished", "retried", "failed", "cancelled")
 BATCH_BUCKETS = (1, 10, 100, 1000, 10_000)
@@ -139,7 +139,7 @@ class Health:
         self._batch.observe(sum(counts.values()))
 
     def failed(self, kind: str) -> None:
-        """Count a failure of a kind: redis, refused, step, model, fenced or conflict."""
+        """Count a failure of a kind: redis, refused, step, model, fenced, conflict or bucket."""
         self._failures.labels(kind).inc()
 
     def lease_changed(self, change: str) -> None:

@@ -119,6 +119,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
         FAILED,
         "series 'boiler-7' had no champion before version 1: see `tidecast models list`, and promote one",
     ),
+    ("models copy", MISUSED, "there is no bucket: set bucket.url, such as s3://models/plant"),
     ("models prune --keep 0", MISUSED, "--keep is '0': use 1 or more; see `tidecast models prune --help`"),
     ("retrain pumpe", FAILED, "no worker has answered a reading of series 'pumpe': did you mean 'pump'?"),
     ("retrain --store file", MISUSED, "the store is file, but file is a file: name another place"),

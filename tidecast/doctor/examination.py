@@ -63,7 +63,9 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "notifications": notifications.notifications,
     }
 )
-OF_THE_STORE: Mapping[str, Check] = MappingProxyType({"store": models.store, "champions": models.champions})
+OF_THE_STORE: Mapping[str, Check] = MappingProxyType(
+    {"store": models.store, "bucket": models.bucket, "champions": models.champions}
+)
 
 
 def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:

@@ -4,7 +4,9 @@ import tempfile
 from collections.abc import Iterator
 
 from tidecast.doctor.finding import Case, Finding
-from tidecast.errors import ModelError, StoreError
+from tidecast.errors import ModelError, StoreError, TidecastError
+from tidecast.models.bucket.mirror import series_behind
+from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
 
 TOLD = 5  # most broken champions that are listed; the others are only counted
@@ -26,6 +28,21 @@ def store(case: Case) -> Iterator[Finding]:
             problem = f"the store {root} cannot be written ({exc.strerror}), so that nothing can be trained here"
             remedy = "grant this user the right to write there, or train as another user"
             yield Finding("writable", "error" if retrain.asks_for_schedule else "warning", problem, remedy)
+
+
+def bucket(case: Case) -> Iterator[Finding]:
+    """Check that the bucket of the settings can be read, and that its models are in this store."""
+    url = case.settings.bucket.url
+    if not url:
+        return
+    try:
+        behind = series_behind(case.store, Bucket(url))
+    except TidecastError as exc:
+        yield Finding("bucket", "error", str(exc), "until then models are not copied to other machines")
+        return
+    if behind:
+        problem = f"{behind} series have a newer model in {url} than in {case.settings.store}"
+        yield Finding("bucket", "warning", problem, "a running worker copies them, as does `tidecast models copy`")
 
 
 def champions(case: Case) -> Iterator[Finding]:

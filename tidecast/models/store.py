@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
 from pathlib import Path
@@ -142,6 +142,27 @@ class ModelStore:
             finally:
                 file.unlink(missing_ok=True)
 
+    def adopt(self, series: str, versions: Mapping[int, bytes], pointer: Pointer, former: Sequence[str] = ()) -> None:
+        """Take over versions from a copy of the store, and its champion.
+
+        Args:
+            series: the series.
+            versions: the content of those that this store lacks, by number; all were champions.
+            pointer: of the copy.
+            former: names that the series had before.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        folder = self.folder(series)
+        with self.writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            replace(folder / "series.json", json.dumps({"series": series, "former": list(former)}).encode())
+            for number, content in versions.items():
+                replace(folder / version_file(number), content)
+            self._moves.append(*((series, number) for number in sorted(versions) if number != pointer.version))
+        self.promote(series, pointer.version, published=pointer.published)
+
     def version_with(self, series: str, digest: str) -> int | None:
         """Return the newest version of a series whose file has this SHA-256, None without one."""
         folder = self.folder(series)
@@ -215,22 +236,26 @@ class ModelStore:
         Raises:
             StoreError: there was no earlier champion, or it was pruned.
         """
-        champion = self.champion(series)
-        promoted = self._moves.promoted(series)
-        earlier = [n for n in self.versions(series) if champion and n < champion and n in promoted]
-        if not earlier:
+        previous = self.previous(series)
+        if previous is None:
+            champion = self.champion(series)
             of = f"before version {champion}" if champion else "at all"
             raise StoreError(f"series {series!r} had no champion {of}: see `tidecast models list`, and promote one")
-        self.promote(series, max(earlier))
-        return max(earlier)
+        self.promote(series, previous)
+        return previous
+
+    def previous(self, series: str) -> int | None:
+        """Return the version to roll back to: the newest before the champion that was one itself; None without one."""
+        champion = self.champion(series) or 0
+        promoted = self._moves.promoted(series)
+        return max(
+            (number for number in self.versions(series) if number < champion and number in promoted), default=None
+        )
 
     def prune(self, series: str, keep: int) -> list[int]:
         """Delete all but the `keep` (>= 1) newest versions, the champion and the previous one; return the deleted."""
-        champion = self.champion(series)
         versions = self.versions(series)
-        promoted = self._moves.promoted(series)
-        earlier = [n for n in versions if champion and n < champion and n in promoted]
-        spared = {champion, *earlier[-1:], *versions[-keep:]}
+        spared = {self.champion(series), self.previous(series), *versions[-keep:]}
         gone = [number for number in versions if number not in spared]
         for number in gone:
             (self.folder(series) / version_file(number)).unlink()

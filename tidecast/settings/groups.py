@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 
 from tidecast.settings.values import (
     NEVER,
+    BucketAddress,
     Duration,
     Level,
     Moment,
@@ -217,6 +218,13 @@ class ForecastsSettings(Group):
         False,
         description="With several partitions: whether every forecast is added to the plain stream `forecasts` as well.",
     )
+
+
+class BucketSettings(Group):
+    """The settings of the bucket in object storage that keeps a copy of the store for other machines."""
+
+    url: BucketAddress = Field("", description="The bucket, such as `s3://models/plant`. Empty: none.")
+    every: Duration = Field(as_written("10s"), ge=0.1, description="How often a worker copies changes to and from it.")
 
 
 class TrainSettings(Group):

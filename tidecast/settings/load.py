@@ -33,6 +33,7 @@ from tidecast.errors import SettingsError
 from tidecast.settings.errors import sentence
 from tidecast.settings.groups import (
     AnomalySettings,
+    BucketSettings,
     DashboardSettings,
     ExpertSettings,
     ForecastsSettings,
@@ -98,6 +99,7 @@ class Settings(BaseSettings):
     experts: ExpertSettings = ExpertSettings()
     forecasts: ForecastsSettings = ForecastsSettings()
     known: KnownSettings = KnownSettings()
+    bucket: BucketSettings = BucketSettings()
     train: TrainSettings = TrainSettings()
     retrain: RetrainSettings = RetrainSettings()
     notify: NotifySettings = NotifySettings()

@@ -111,9 +111,23 @@ def _scheduler(value: str) -> str:
     return value
 
 
+def _bucket(value: str) -> str:
+    """Return the address of a bucket unchanged; empty is none.
+
+    Raises:
+        ValueError: it is not an address, or contains a key.
+    """
+    if value and not re.fullmatch(r"(s3|gs|az)://[^\s/@?:]+(/[^\s@?:]*)?", value):
+        raise ValueError(
+            "write s3://, a bucket and a prefix, such as s3://models/plant; keys belong in the environment"
+        )
+    return value
+
+
 Level = Annotated[float, Field(gt=0, lt=1)]
 Duration = Annotated[float, BeforeValidator(_duration)]  # seconds
 Period = Annotated[float | Literal["never"], BeforeValidator(_period)]  # seconds
 Moment = Annotated[str, BeforeValidator(_moment)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
+BucketAddress = Annotated[str, AfterValidator(_bucket)]
 SchedulerAddress = Annotated[str, AfterValidator(_scheduler)]

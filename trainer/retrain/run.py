@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from tidecast.connection import connect
 from tidecast.connection.partitions import at_present
 from tidecast.files.history import History
+from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -67,6 +68,7 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
     began = clock()
     budget_s = settings.retrain.budget
     store = ModelStore(settings.store)
+    copy_changes(store, settings.bucket.url)
     versions = stored_versions(store)
     histories, verdicts = read_histories(settings, request.partition, request.series, versions)
     with connect(settings) as redis:

@@ -5,7 +5,7 @@ may run a task twice, and loses all tasks with its scheduler: then the shards th
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,29 @@ class DaskEngine:
         store: the directory of the store, at the same place on all machines.
         run: the id of the run.
         driver: the token of the driver, a part of the tasks' keys: a former driver's tasks have other keys.
+        bucket: the address of the bucket through which files pass; empty: all machines share the store.
+        collect: called with the results of each shard, to read their files.
 
     Raises:
         SettingsError: the extra `distributed` is not installed, or the scheduler cannot be reached.
     """
 
-    def __init__(self, address: str, store: Path, run: str, driver: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        store: Path,
+        run: str,
+        driver: str,
+        *,
+        bucket: str = "",
+        collect: Callable[[list[SeriesResult]], None] = lambda _: None,
+    ) -> None:
         self._address = address
         self._store = str(store.absolute())
         self._run = run
         self._group = f"tidecast-{run}-{driver}"
+        self._bucket = bucket
+        self._collect = collect
         self._numbers = count()
         self._shards: dict[Any, Shard] = {}  # by future: those that have not ended
         try:
@@ -56,7 +69,8 @@ class DaskEngine:
         # Keys with a common first part are one group of tasks: the scheduler keeps those that no worker can begin, so
         # that the death of a worker does not count as a failure of tasks that only waited for it.
         key = (self._group, f"{shard.id}-{next(self._numbers)}")
-        future = self._client.submit(run_shard, self._store, self._run, shard.as_dict(), key=key, pure=False)
+        task = (self._store, self._run, shard.as_dict(), self._bucket)
+        future = self._client.submit(run_shard, *task, key=key, pure=False)
         self._shards[future] = shard
         self._ended.add(future)
 
@@ -76,7 +90,9 @@ class DaskEngine:
                     break
                 shard = self._shards.pop(future)
                 if future.status == "finished":
-                    yield Done(shard, [SeriesResult.from_dict(fields) for fields in future.result()])
+                    results = [SeriesResult.from_dict(fields) for fields in future.result()]
+                    self._collect(results)
+                    yield Done(shard, results)
                 else:
                     yield Done(shard, None, _failure(future.exception()))
                 future.release()

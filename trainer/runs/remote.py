@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Self
 
 from tidecast.files.history import History
+from tidecast.models.bucket.objects import Bucket
 from tidecast.models.cohorts import Cohort
 from tidecast.models.model import Model
 from tidecast.models.storage.training_runs import TrainingProgress
@@ -21,6 +22,7 @@ from trainer.fingerprint import run_digest
 from trainer.runs.dask_engine import DaskEngine
 from trainer.runs.driver import OnVerdicts
 from trainer.runs.driver_folder import DriverFolder
+from trainer.runs.exchange import Exchange
 from trainer.runs.folder import RUNS, RunFolder, remove_abandoned
 from trainer.runs.job import Job
 from trainer.runs.parts import encoded_part
@@ -66,6 +68,9 @@ class RemoteRun:
         self._folder = RunFolder(store.root, f"{run_id}/{tokens[0]}")
         self.plan = Plan.from_dict(self._folder.read("plan"))
         self.created_ms: int = self._folder.read("job")["created_ms"]
+        url = job.settings.bucket.url
+        self._bucket = url
+        self._exchange = Exchange(Bucket(url), self._folder) if url else None
         series = len(self.plan.verdicts) + sum(map(len, self.plan.series))
         self._progress = TrainingProgress(self.created_ms, self.created_ms, scheduler, series)
         if not self.plan.series:
@@ -74,18 +79,31 @@ class RemoteRun:
     def __enter__(self) -> Self:
         with self._store.writing():
             self.driver_folder = DriverFolder(self._folder)
-        self.engine = DaskEngine(self._scheduler, self._store.root, self._folder.run, self.driver_folder.token)
+        if self._exchange:
+            self._exchange.offer(self._store)
+        self.engine = DaskEngine(
+            self._scheduler,
+            self._store.root,
+            self._folder.run,
+            self.driver_folder.token,
+            bucket=self._bucket,
+            collect=self._exchange.collect if self._exchange else lambda _: None,
+        )
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         self.engine.close()
         if failure is None:
+            if self._exchange:
+                self._exchange.remove()
             self._progress.log(self._store.root)
             self._remove()
 
     def results(self, shard: str) -> list[SeriesResult] | None:
         """Return the results that the task of a shard has left for a former driver."""
-        return self._folder.results(shard) if self.driver_folder.continues else None
+        if not self.driver_folder.continues:
+            return None
+        return self._exchange.results(shard) if self._exchange else self._folder.results(shard)
 
     def observed(self, on_verdicts: OnVerdicts) -> OnVerdicts:
         """Return a function that also writes the progress for the dashboard."""
@@ -113,6 +131,8 @@ class RemoteRun:
             versions = {cohort.name: self._store.shared.champion(cohort.name) for cohort in networks}
             with self._store.writing():
                 self._folder.write("networks", versions)
+        if self._exchange:
+            self._exchange.offer(self._store)
 
     def _begin(self, histories: Sequence[History], job: Job, *, force: bool, train_cohorts: bool) -> None:
         """Make the folder of the run with its plan, and give it its name at once, unless another process is faster."""

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tidecast.errors import StoreError
+from tidecast.models.bucket.objects import Bucket
 from tidecast.models.cohorts import Cohort
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from trainer.candidate import Screened, screened
+from trainer.runs.exchange import Exchange
 from trainer.runs.folder import RunFolder
 from trainer.runs.job import Job
 from trainer.runs.parts import read_part
@@ -21,20 +23,37 @@ from trainer.runs.tasks import Workplace, train_cohort, train_series
 _ALONE = threading.Lock()  # a task uses all cores, so a worker with several threads runs one at a time
 
 
-def run_shard(store: str, run: str, shard: Mapping[str, Any]) -> list[dict[str, Any]]:
+def run_shard(store: str, run: str, shard: Mapping[str, Any], bucket: str = "") -> list[dict[str, Any]]:
     """Carry out a shard, keep its models and results in the folder of the run, and return the results.
 
     Args:
         store: the directory of the store.
         run: the id of the run.
         shard: see `Shard.as_dict`.
+        bucket: the address of the bucket that passes the files on, if this machine does not share that directory.
 
     Raises:
         StoreError: the store does not exist on this machine, or cannot be written.
         SettingsError: the run was started with another version of Tidecast.
     """
     with _ALONE:
-        return [result.as_dict() for result in _results(Path(store), run, Shard.from_dict(shard))]
+        work = Shard.from_dict(shard)
+        results = _through_bucket(bucket, run, work) if bucket else _results(Path(store), run, work)
+        return [result.as_dict() for result in results]
+
+
+def _through_bucket(url: str, run: str, shard: Shard) -> list[SeriesResult]:
+    """Carry out a shard in the directory of this worker of Dask."""
+    from distributed import get_worker
+
+    root = Path(get_worker().local_directory) / "tidecast"
+    exchange = Exchange(Bucket(url), RunFolder(root, run))
+    if (former := exchange.results(shard.id)) is not None:
+        return former
+    exchange.fetch(shard)
+    names = [history.series for history in read_part(RunFolder(root, run).part(shard.part), shard.start, shard.stop)]
+    exchange.fetch_champions(ModelStore(root), names)
+    return exchange.deliver(shard, _results(root, run, shard))
 
 
 def _results(root: Path, run: str, shard: Shard) -> list[SeriesResult]:

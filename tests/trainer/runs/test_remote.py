@@ -10,14 +10,17 @@ import pytest
 from redis import Redis
 
 from tests.harness.processes import run_command
+from tests.harness.servers.s3 import ObjectServer, object_server, use
 from tests.trainer.harness import SPEC, cut, history
 from tests.trainer.runs.harness import DaskCluster
 from tidecast.errors import SettingsError
+from tidecast.models.bucket.mirror import SEEN
+from tidecast.models.bucket.objects import Bucket
 from tidecast.models.known.inputs import KnownSeries
 from tidecast.models.known.values import KnownValues
 from tidecast.models.storage.training_runs import ended, running
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings
+from tidecast.settings import BucketSettings, Settings
 from tidecast.wire import Event
 from trainer.pipeline import TrainOptions, train
 from trainer.retrain.run import RetrainRequest, run
@@ -31,8 +34,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+def server() -> Iterator[ObjectServer]:
+    """A server of S3, which this process and those that it starts find in their environment."""
+    with object_server() as running, pytest.MonkeyPatch.context() as patch:
+        use(running, patch)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, server: ObjectServer) -> Iterator[DaskCluster]:
     """A scheduler and one worker, as the import of TensorFlow takes seconds."""
+    assert server.variables
     with DaskCluster(tmp_path_factory.mktemp("dask")) as running:
         yield running
 
@@ -43,15 +55,20 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def contents(store: ModelStore) -> dict[str, str]:
-    """Return the digest of each file of a store but the log, whose times differ."""
-    files = [path for path in store.root.rglob("*") if path.is_file() and path.suffix != ".log"]
+    """Return the digest of each file of a store but the logs, whose times differ, and the notes on the bucket."""
+    files = [path for path in store.root.rglob("*") if path.is_file() and path.suffix != ".log" and path.name != SEEN]
     return {str(path.relative_to(store.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.parametrize("in_bucket", [False, True])
 def test_the_models_are_those_of_one_process_byte_by_byte(
-    settings: Settings, tmp_path: Path, cluster: DaskCluster
+    settings: Settings, tmp_path: Path, cluster: DaskCluster, server: ObjectServer, *, in_bucket: bool
 ) -> None:
-    """Of the series, one with a known input, and of their cohort, also after a warm start; so are the verdicts."""
+    """Of the series, one with a known input, and of their cohort, also after a warm start; so are the verdicts.
+
+    With a bucket the worker sees no file of the driver, and no object of the run is left.
+    """
+    mine = settings.model_copy(update={"bucket": BucketSettings(url=server.url if in_bucket else "")})
     remote, local = (ModelStore(tmp_path / name) for name in ("remote", "local"))
     given = [history(f"s{i}", 900 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
     values = KnownValues()
@@ -60,11 +77,10 @@ def test_the_models_are_those_of_one_process_byte_by_byte(
     for now_ms, histories in enumerate(([cut(each, 860) for each in given], given)):
         options = TrainOptions(now_ms=now_ms)
         expected = train(histories, SPEC, settings, local, options)
-        assert expected == train(
-            histories, SPEC, settings, remote, TrainOptions(now_ms=now_ms, scheduler=cluster.address)
-        )
+        assert expected == train(histories, SPEC, mine, remote, TrainOptions(now_ms=now_ms, scheduler=cluster.address))
     assert contents(local) == contents(remote)
     assert ("plan",) == local.load("s0")[1].spec.known
+    assert (Bucket(server.url).tags("runs"), len(Bucket(server.url).tags("pointers"))) == ({}, 3 * in_bucket)
     assert len(remote.shared.versions("value every 3600 s")) == 2
     assert [2, 2, 2, None] == [verdict.version for verdict in expected]
 

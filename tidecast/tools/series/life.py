@@ -13,6 +13,7 @@ from tidecast.connection.partitions import at_present, offset_of, owner_of, read
 from tidecast.connection.records.manual_acts import user_and_host
 from tidecast.connection.records.orders import Order, leave_order, order_of, orders_in, withdraw_order
 from tidecast.errors import SettingsError, StoreError, TidecastError
+from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
@@ -90,6 +91,7 @@ def change_series(
             store.delete(request.series)
         else:
             store.rename(request.series, request.new, replacing=request.replacing)
+    copy_changes(store, settings.bucket.url)
     if request.purging:
         _purge_archive(settings, request.series, order.after)
     done = "deleted" if request.new is None else "moved"

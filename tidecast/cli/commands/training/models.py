@@ -17,7 +17,8 @@ from tidecast.cli.options import (
     StoreOption,
     VersionOption,
 )
-from tidecast.errors import StoreError
+from tidecast.errors import SettingsError, StoreError
+from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.store import ModelStore, Version
 from tidecast.outputs import table_of
 from tidecast.settings import Settings, load_settings
@@ -72,6 +73,7 @@ def promote(
     models = ModelStore(settings.store)
     _check_known(models, series)
     models.promote(series, version)
+    copy_changes(models, settings.bucket.url)
     _record(settings, series, version, back=False)
     _print_champion(series, version, "answers", as_json=as_json)
 
@@ -82,6 +84,7 @@ def rollback(series: SeriesArgument, *, as_json: JsonOption = False, installatio
     models = ModelStore(settings.store)
     _check_known(models, series)
     number = models.rollback(series)
+    copy_changes(models, settings.bucket.url)
     _record(settings, series, number, back=True)
     _print_champion(series, number, "answers again", as_json=as_json)
 
@@ -102,6 +105,18 @@ def prune(
     _check_known(models, series)
     deleted = {name: models.prune(name, keep) for name in ([series] if series else models.series())}
     print(json.dumps({"deleted": deleted}) if as_json else f"{sum(map(len, deleted.values()))} versions deleted")
+
+
+@app.command("copy")
+def copy(as_json: JsonOption = False, store: StoreOption = None) -> None:
+    """Copy new champions to the bucket of the settings, and from it."""
+    settings = load_settings(store=store)
+    if not settings.bucket.url:
+        raise SettingsError("there is no bucket: set bucket.url, such as s3://models/plant")
+    changes = copy_changes(ModelStore(settings.store), settings.bucket.url)
+    numbers = {"pushed": len(changes.pushed), "pulled": len(changes.pulled)}
+    text = f"{numbers['pushed']} series copied to {settings.bucket.url}, {numbers['pulled']} from it"
+    print(json.dumps(numbers) if as_json else text)
 
 
 def _check_known(models: ModelStore, series: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the copy of a store in a bucket."""
