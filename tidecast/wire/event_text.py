@@ -45,7 +45,8 @@ def _figures(event: Event) -> Iterator[str]:
     elif event.kind == "stuck" and lasted and "value" in facts:
         yield f"{facts['value']:.6g}, unchanged for {lasted}"
     elif event.kind == "level_changed" and {"old", "new"} <= set(facts):
-        yield f"from {facts['old']:.6g} to {facts['new']:.6g}" + (f", {lasted} ago" if lasted else "")
+        pace = "slowly " if facts.get("pace") == "slow" else ""
+        yield f"{pace}from {facts['old']:.6g} to {facts['new']:.6g}" + (f", {lasted} ago" if lasted else "")
     elif "value" in facts:
         yield f"{facts['value']:.6g}"
         if lasted:  # a condition has ended

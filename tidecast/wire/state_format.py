@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 13  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 14  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 17  # as many as in `models/experts.py`
@@ -165,7 +165,21 @@ WATCH = np.dtype(  # as in `online/kernels/detection/watching.py`
             *_singles("stayed", "jump_sum"),
             *_singles("jumps", "usual_jump"),  # discounted number of lasting jumps; mean size
             *_singles("same_level"),  # readings that are left until a change of level need not be larger than the last
+            *_singles("lowest", "highest"),  # values at which the series has stood still
             *_singles("stuck", "silent", "degraded"),  # 1: the condition holds
+        ],
+    )
+)
+SLOW = np.dtype(  # as in `online/kernels/detection/slow_changes.py`
+    (
+        np.record,
+        [
+            # For each way of seeing a reading: the recent level; its distance from the former one; the farthest of this
+            # swing and of those before; how many readings, and how many swings.
+            ("recent", np.float64, (2,)),
+            *((name, np.float32, (2,)) for name in ("distance", "swing", "farthest")),
+            ("seen", np.uint16, (2,)),
+            ("swings", np.uint16, (2,)),
         ],
     )
 )
@@ -182,6 +196,7 @@ RECORD = np.dtype(  # followed by a tracker for each level
             ("drift", DRIFT),
             ("online", ONLINE),
             ("watch", WATCH),
+            ("slow", SLOW),
             ("anomaly", ANOMALY),
         ],
     )

@@ -15,6 +15,7 @@ from tidecast.online.kernels.blend import blend, largest, learn
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.detection.anomalies import rule_at
 from tidecast.online.kernels.detection.drift_sums import (
+    JUMP_STAYS,
     LEVEL_MOVED,
     MODEL_DEGRADED,
     NOTHING,
@@ -23,12 +24,14 @@ from tidecast.online.kernels.detection.drift_sums import (
     detect_drift,
     drift_at,
 )
+from tidecast.online.kernels.detection.slow_changes import jump_slowly
 from tidecast.online.kernels.detection.watching import (
     FACTS,
     LEVEL,
     LEVEL_SINCE,
     NEW_LEVEL,
     OLD_LEVEL,
+    SLOWLY,
     USUAL_JUMP,
     is_unusual_jump,
     watch_reading,
@@ -108,6 +111,7 @@ class Readings(NamedTuple):
         doubted: `(n,)`, how many readings in a row, this one last, are doubted: no record learns from them.
         moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
         arrived: `(n,)` epoch milliseconds.
+        above: `(n,)` the distance from the profile of a long season; NaN where none is known.
         rules: `(n,)` addresses of the rules of anomalies; 0: the series is not watched, as it is that of a shadow.
     """
 
@@ -117,6 +121,7 @@ class Readings(NamedTuple):
     doubted: Int64
     moves: Float
     arrived: Int64
+    above: Float
     rules: Int64
 
 
@@ -164,7 +169,7 @@ def warm() -> None:
     record = new_record(1)
     errors = np.ones((len(HALF_LIVES), len(EXPERTS)))
     champions = Champions(zeros + 1, zeros + errors.ctypes.data, number, zeros)
-    readings = Readings(zeros, number, zeros, zeros, number, zeros, zeros)
+    readings = Readings(zeros, number, zeros, zeros, number, zeros, number, zeros)
     score_batch(zeros + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
 
 
@@ -261,9 +266,13 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int) -> None:
         scores.drift[i] = LEVEL_MOVED if scores.watched[i] & LEVEL else NOTHING
         scores.statistic[i] = 1.0
         scores.watched[i] &= ~USUAL_JUMP
-    elif scores.drift[i] == LEVEL_MOVED and not is_unusual_jump(record.watch, abs(drift.jump)):
-        scores.drift[i] = NOTHING
+    elif scores.watched[i] & SLOWLY:
+        scores.drift[i] = LEVEL_MOVED
+        scores.statistic[i] = 1.0
     elif scores.drift[i] == LEVEL_MOVED:
+        jump_slowly(record.slow, drift.jump, JUMP_STAYS)
+        if not is_unusual_jump(record.watch, abs(drift.jump)):
+            scores.drift[i] = NOTHING
         scores.facts[i, LEVEL_SINCE] = np.nan
         scores.facts[i, OLD_LEVEL] = drift.near
         scores.facts[i, NEW_LEVEL] = drift.near + drift.jump

@@ -38,6 +38,7 @@ def new_record(levels: int, further: int = 0) -> Float:
     record.drift.fill(0)
     record.watch.fill(0)
     record.watch.value = np.nan
+    record.slow.fill(0)
     record.anomaly.fill(0)
     record.errors[:] = np.nan
     record.evidence[:] = 0

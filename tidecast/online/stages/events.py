@@ -71,7 +71,8 @@ def _events_at(batch: Batch, i: int, entry: SeriesEntry, scores: BatchScores) ->
     if bits & (BEGINS | ENDS) and not entry.muted:
         yield from _anomaly(entry, bits, reading | _forecast(y, scores, i), numbers[watching.ANOMALY_SINCE])
     if scores.drift[i] != NOTHING:
-        yield _drift(entry, int(scores.drift[i]), float(scores.statistic[i]), reading, numbers)
+        pace: dict[str, Fact] = {"pace": "slow"} if bits & watching.SLOWLY else {}
+        yield _drift(entry, int(scores.drift[i]), float(scores.statistic[i]), reading | pace, numbers)
 
 
 def _stuck(entry: SeriesEntry, is_stuck: bool, facts: dict[str, Fact]) -> Event:
@@ -106,7 +107,7 @@ def _drift(entry: SeriesEntry, kind: int, statistic: float, reading: dict[str, F
         new = numbers[watching.NEW_LEVEL]
         since = numbers[watching.LEVEL_SINCE]
         begun = {} if math.isnan(since) else _lasting(since, int(reading["ts"]))
-        detail = f"from {old:.6g} to {new:.6g}"
+        detail = ("slowly " if "pace" in reading else "") + f"from {old:.6g} to {new:.6g}"
         return Event("level_changed", detail, entry.series, facts={**reading, "old": old, "new": new, **begun})
     if kind == MODEL_DEGRADED:
         version = entry.slot.version if entry.slot else None

@@ -76,6 +76,8 @@ class Scorer:
         rules: Int64,
     ) -> BatchScores:
         """Score the chosen readings against these records."""
+        terms = batch.profiles[chosen]
+        above = terms[:, :, 0] - terms[:, :, 1]
         readings = Readings(
             batch.ts[chosen],
             batch.y[chosen],
@@ -83,6 +85,7 @@ class Scorer:
             batch.doubted[chosen],
             batch.moves[chosen],
             batch.arrived[chosen],
+            np.where(np.isfinite(above[:, 0]), above[:, 0], above[:, 1]),
             rules,
         )
         return score_batch(records, readings, forecasts, champions, self._levels, self._bounds)

@@ -22,7 +22,13 @@ STEP_MS = 60_000
 AT_ONCE = 60  # steps between two rounds of the worker
 SETTLING = 60  # readings after a fault in which an event belongs to it
 LEAST_PAUSE = 5  # readings: the shortest pause that can make a value stuck
-EVENTS = {"spike": "anomaly", "step": "level_changed", "stuck": "stuck", "silent": "silent"}  # by kind of fault
+EVENTS = {  # by kind of fault
+    "spike": "anomaly",
+    "step": "level_changed",
+    "drift": "level_changed",
+    "stuck": "stuck",
+    "silent": "silent",
+}
 ALARMS = ("anomaly", "level_changed", "stuck", "silent")
 
 
@@ -55,6 +61,7 @@ class Verdict:
             "spikes_found_share": self.share("spike"),
             "steps_found_share": self.share("step"),
             "step_delay_median": median(self.delays["step"] or [float("inf")]),
+            "drifts_found_share": self.share("drift"),
             "stuck_found_share": self.share("stuck"),
             "silent_found_share": self.share("silent"),
             "false_per_5000": 5000 * len(self.false_alarms) / self.readings,
@@ -136,6 +143,7 @@ def _judge_fault(sensor: Sensor, fault: Fault, alarms: Sequence[tuple[float, Eve
     latest = {
         "spike": 2,
         "step": 60,
+        "drift": fault.stop - fault.first,
         "stuck": 1 + max(LEAST_PAUSE, 3 * sensor.longest_pause),
         "silent": 2,  # the last reading came a step before the first that is missing
     }[fault.kind]

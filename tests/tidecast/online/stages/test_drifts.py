@@ -183,6 +183,29 @@ def test_set_points_and_random_walks_hardly_ever_change_their_level() -> None:
     assert [800 < at < 815 for at in levels["sensor"]] == [True]
 
 
+def test_a_set_point_is_an_anomaly_only_outside_of_the_values_at_which_it_has_stood() -> None:
+    """A jump by hand to another known value is the usual use of a set point."""
+    made = entries(np.repeat([20.0, 24, 21, 23, 20, 22, 24, 20, 30, 20, 30], 240))
+    forecaster = Forecaster(SeriesSettings())
+    results = [forecaster.handle(made[i : i + 300], NOW_MS) for i in range(0, len(made), 300)]
+    begins = [event.facts["value"] for r in results for event in r.events if event.facts.get("phase") == "begins"]
+    assert [30.0] == [value for value in begins if value not in (20.0, 24.0)]
+    assert 2 >= len(begins) - 1  # the first jumps
+
+
+def test_a_slowly_wearing_bearing_changes_its_level_slowly() -> None:
+    """Six spreads within a thousand readings; the event has the level before and the one so far."""
+    forecaster = Forecaster(SeriesSettings())
+    made = entries(30 + noise(3500, 3) + 6 * np.clip((np.arange(3500) - 2500) / 1000, 0, 1))
+    results = [forecaster.handle(made[i : i + 300], NOW_MS) for i in range(0, len(made), 300)]
+    first, *_ = (event for r in results for event in r.events if event.kind == "level_changed")
+    assert (True, True) == (first.detail.startswith("slowly from "), 2500 < int(first.facts["ts"]) // 1000 < 3300)
+    assert (True, "slow") == (
+        29.5 < float(first.facts["old"]) < 30.5 < float(first.facts["new"]) < 36,
+        first.facts["pace"],
+    )
+
+
 def drifts_of(y: Float) -> list[tuple[int, str]]:
     """Return the readings at which a worker without a model detects a change, and its kind."""
     forecaster = Forecaster(SeriesSettings())

@@ -55,9 +55,9 @@ LOG_BEYOND = -math.log10(BEYOND)  # the rarity of a reading at the limit
 LOG_10 = math.log(10.0)
 
 RAISED = 0.25  # by so much an anomaly raises the rarity of the next one
-FADING = 2.5  # times as fast as calm series alarm: their few false anomalies hardly raise it
+FADING = 4.0  # times as fast as calm series alarm: their few false anomalies hardly raise it
 ORDINARY = 10.0  # readings without an unusual error after which a new one begins an anomaly even in the cool-down
-SLIGHTLY = 1.8  # the rarity of an error that is not ordinary
+SLIGHTLY = 2.2  # the rarity of an error that is not ordinary
 CALM = 10.0  # readings that end an anomaly
 CALMER = 1.0  # the rarity of each of them is lower than that of an anomaly by so much
 MOST_RARITY = 9.0
@@ -80,7 +80,7 @@ def rule_numbers(rule: AnomalyRule) -> Float:
 
 
 @part_exactly
-def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float) -> int:
+def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float, known: bool) -> int:
     """Update the numbers of a series with a reading; return BEGINS if it is an anomaly, and ENDS if one ends.
 
     Args:
@@ -88,6 +88,7 @@ def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float) -> int:
         rule: a `RULE`.
         y: the reading.
         yhat: the forecast for it; NaN without one.
+        known: whether the series usually stands still, and has stood at such a level; it begins no anomaly.
     """
     if not abs(y) < TOO_LARGE:
         return 0
@@ -95,7 +96,7 @@ def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float) -> int:
     _see_level(anomaly, rule, y)
     error_rarity = _see_error(anomaly, rule, y - yhat) if abs(y - yhat) < TOO_LARGE else 0.0
     least = rule.rarity + anomaly.raised
-    unusual = anomaly.rarity >= least
+    unusual = anomaly.rarity >= least and not known
     fresh = error_rarity >= least and anomaly.restless == 0
     anomaly.restless = ORDINARY if error_rarity >= SLIGHTLY else max(0.0, anomaly.restless - 1.0)
     anomaly.lasted = anomaly.lasted + 1.0 if unusual else 0.0

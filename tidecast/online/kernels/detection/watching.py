@@ -3,13 +3,17 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from tidecast.arrays import Float
 from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS, detect_anomaly
 from tidecast.online.kernels.detection.anomalies import LEVEL as LEVEL_WAY
+from tidecast.online.kernels.detection.slow_changes import follow_slowly, former_level, jump_slowly, slow_change
 
 STUCK, UNSTUCK, SILENT, BACK, LEVEL = 8, 16, 32, 64, 128  # bits, beside those of an anomaly
 USUAL_JUMP = 256  # a bit too, but not an event: the level has changed as it often does
+SLOWLY = 512  # the level has changed slowly
 ANOMALY_SINCE, STUCK_SINCE, SILENT_SINCE, DUE, LEVEL_SINCE, OLD_LEVEL, NEW_LEVEL, RARITY = range(8)
 FACTS = 8  # numbers of the events of a reading
 USUAL = 1000.0  # readings in a running mean at most
@@ -69,7 +73,7 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -
     y = readings.y[i]
     ts = float(readings.ts[i])
     events = _watch_arrival(watch, ts, float(readings.arrived[i]), facts)
-    anomaly = detect_anomaly(record.anomaly, rule, y, record.pending_forecast)
+    anomaly = detect_anomaly(record.anomaly, rule, y, record.pending_forecast, _has_stood_at(watch, y))
     facts[RARITY] = record.anomaly.rarity
     if anomaly & ENDS:
         facts[ANOMALY_SINCE] = watch.anomaly_ts
@@ -78,7 +82,8 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -
         watch.anomaly_ts = ts
     if not readings.doubted[i]:
         events |= _watch_changes(watch, y, ts, facts)
-        events |= _watch_level(watch, record.anomaly, y, y - record.pending_forecast, ts, facts)
+        level = _watch_level(watch, record.anomaly, y, y - record.pending_forecast, ts, facts)
+        events |= level | _watch_slowly(watch, record.slow, y, readings.above[i], level, facts)
         watch.seen += 1
         watch.value = y
     watch.ts = ts
@@ -122,13 +127,13 @@ def _watch_changes(watch: Any, y: float, ts: float, facts: Float) -> int:
     if y != watch.value:
         return _change(watch, y, ts, facts)
     watch.run += 1
+    watch.lowest = min(watch.lowest, np.float32(y))
+    watch.highest = max(watch.highest, np.float32(y))
     if watch.stuck:
         return 0
     if watch.run <= watch.longest_run:
         watch.changing -= watch.changing / min(watch.seen + 1, USUAL)
-    varied = watch.seen >= VARIED and watch.changing > CHANGING
-    both_ways = ONE_WAY < watch.rising < 1 - ONE_WAY
-    if y != 0.0 and varied and both_ways and watch.run > max(LEAST_RUN, PAUSES * watch.longest_run):
+    if y != 0.0 and _varies(watch) and watch.run > max(LEAST_RUN, PAUSES * watch.longest_run):
         watch.stuck = 1.0
         facts[STUCK_SINCE] = watch.changed_ts
         return STUCK
@@ -136,9 +141,24 @@ def _watch_changes(watch: Any, y: float, ts: float, facts: Float) -> int:
 
 
 @part_exactly
+def _varies(watch: Any) -> bool:
+    """Return whether the value changes often, upwards and downwards: the series is not a set point or a counter."""
+    often = watch.seen >= VARIED and watch.changing > CHANGING
+    return bool(often and ONE_WAY < watch.rising < 1 - ONE_WAY)
+
+
+@part_exactly
+def _has_stood_at(watch: Any, y: float) -> bool:
+    """Return whether the series usually stands still, and a reading lies within the values at which it has stood."""
+    return bool(watch.changing <= CHANGING and watch.lowest <= np.float32(y) <= watch.highest)
+
+
+@part_exactly
 def _change(watch: Any, y: float, ts: float, facts: Float) -> int:
     """Begin a new value; a pause while the value was stuck counts for no more than would raise the next alarm."""
     events = 0
+    if watch.seen == 0:
+        watch.lowest = watch.highest = y
     longest = max(watch.longest_run, 1.0)
     if watch.stuck:
         events = UNSTUCK
@@ -187,6 +207,24 @@ def _watch_level(watch: Any, anomaly: Any, y: float, error: float, ts: float, fa
     watch.away += (min(abs(distance), most) - away) / n
     watch.level += NEWEST * max(-most, min(most, distance))
     return 0
+
+
+@part_exactly
+def _watch_slowly(watch: Any, slow: Any, y: float, above: float, level: int, facts: Float) -> int:
+    """Detect a slow change of the level; begin at the new level if the reading has shown that it jumped."""
+    follow_slowly(slow, y, above)
+    if level:
+        jump_slowly(slow, facts[NEW_LEVEL] - facts[OLD_LEVEL], watch.stayed)
+    if level or watch.jump != 0 or not _varies(watch):
+        return 0
+    old = former_level(slow)
+    change = slow_change(slow, watch.error)
+    if change == 0.0:
+        return 0
+    facts[LEVEL_SINCE] = math.nan
+    facts[OLD_LEVEL] = old
+    facts[NEW_LEVEL] = old + change
+    return SLOWLY
 
 
 @part_exactly

@@ -41,7 +41,7 @@ def detect(y: Float, yhat: Float | float = 0.0, **rule: Any) -> tuple[Int64, Flo
     bits = np.zeros(len(y), np.int64)
     rarities = np.zeros(len(y))
     for i, forecast in enumerate(np.broadcast_to(yhat, len(y)).tolist()):
-        bits[i] = detect_anomaly(state, numbers, float(y[i]), forecast)
+        bits[i] = detect_anomaly(state, numbers, float(y[i]), forecast, False)
         rarities[i] = state.rarity
     return bits, rarities
 
