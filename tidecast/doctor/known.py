@@ -1,4 +1,4 @@
-"""Check the values that are known ahead: that none was rejected, and that the models that read them have some left."""
+"""Check the values that are known ahead: that none was rejected, and that they reach as far as the next forecast."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -34,18 +34,27 @@ def rejected(case: Case) -> Iterator[Finding]:
 
 
 def missing(case: Case) -> Iterator[Finding]:
-    """Check that the models that read known values have those for the next reading."""
+    """Check that the models that read known values have those for all steps of the next forecast."""
     inputs = dict(_inputs(case))
     if not inputs:
         return
     with connect(case.settings) as redis:  # apart: it reads pages as flat lists
         values = read_known_stream(redis, case.settings)
-    lacking = sorted(series for series, its in inputs.items() if _lacks(case, series, its, values))
-    if lacking:
-        named = ", ".join(lacking[:NAMED]) + (", …" if len(lacking) > NAMED else "")
-        problem = f"{len(lacking)} series lack the known values for their next reading: {named}"
+    lacking: dict[int, list[str]] = {}  # by the first step without values
+    for series, its in sorted(inputs.items()):
+        if (step := _first_without(case, series, its, values)) is not None:
+            lacking.setdefault(step, []).append(series)
+    now = lacking.pop(1, [])
+    if now:
+        problem = f"{len(now)} series lack the known values for their next reading: {_named(now)}"
         remedy = "push the values ahead with `client.push_known`; until then these series are forecast without them"
         yield Finding("known_missing", "warning", problem, remedy)
+    if lacking:
+        soon = sorted(series for each in lacking.values() for series in each)
+        steps = case.settings.series.horizon
+        problem = f"the known values of {len(soon)} series end before step {min(lacking)} of {steps}: {_named(soon)}"
+        remedy = "push them at least `series.horizon` steps ahead; the steps after the end are forecast without them"
+        yield Finding("known_ending", "warning", problem, remedy)
 
 
 def _inputs(case: Case) -> Iterator[tuple[str, KnownInputs]]:
@@ -63,14 +72,21 @@ def _inputs(case: Case) -> Iterator[tuple[str, KnownInputs]]:
             yield series, KnownInputs.of(header)
 
 
-def _lacks(case: Case, series: str, inputs: KnownInputs, values: KnownValues) -> bool:
+def _named(series: list[str]) -> str:
+    return ", ".join(series[:NAMED]) + (", …" if len(series) > NAMED else "")
+
+
+def _first_without(case: Case, series: str, inputs: KnownInputs, values: KnownValues) -> int | None:
+    """Return the first step of the next forecast for which a series lacks a value; None if it lacks none."""
     keys = layout_of(case.settings).keys_for(series)
     head = cast("bytes | None", case.redis.hget(keys.state, series))
     try:
         last_ts = int(StateHead.decode(head).window.last_ts) if head else None
     except StateError:
-        return False  # reported by `state`
+        return None  # reported by `state`
     if last_ts is None:
-        return False
-    times = np.array([last_ts + round(inputs.step_ms)])
-    return bool(np.isnan(inputs.look_up(values, series, times, LATEST)).any())
+        return None
+    steps = np.arange(1, case.settings.series.horizon + 1)
+    times = last_ts + np.rint(inputs.step_ms * steps).astype(np.int64)
+    missing = np.isnan(inputs.look_up(values, series, times, LATEST)).any(axis=1)
+    return int(steps[np.argmax(missing)]) if missing.any() else None

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -16,8 +17,9 @@ from tidecast.models.model import FORMAT
 from tidecast.models.spec import Spec
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
-from tidecast.settings import NotifySettings, RetrainSettings
+from tidecast.settings import NotifySettings, RetrainSettings, SeriesSettings
 from tidecast.wire import Event
+from tidecast.wire.state_head import StateHead
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.retraining.job_state import Claim
@@ -275,6 +277,15 @@ def known_ran_out(installation: Installation) -> None:
     installation.store.publish(make_model("a", Spec(window=6, units=5, known=("price",))))
 
 
+def known_ends(installation: Installation) -> Installation:
+    """Prices for the next reading, and none for the step after it."""
+    known_ran_out(installation)
+    head = cast("bytes", installation.redis.hget("state", "a"))
+    next_ts = round(StateHead.decode(head).window.last_ts + make_model("a").header.step_ms)
+    installation.redis.xadd("known", {"series": "a", "ts": next_ts, "price": 1})
+    return installation.told(series=SeriesSettings(horizon=3))
+
+
 def damaged_series(installation: Installation) -> None:
     """A name that cannot be read."""
     next(installation.settings.store.rglob("series.json")).write_bytes(b"{")
@@ -373,6 +384,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
         "the newest: n/a",
     ),
     (known_ran_out, "known_missing", "warning", "client.push_known"),
+    (known_ends, "known_ending", "warning", "`series.horizon` steps ahead"),
     (too_late, "late", "warning", "in the order of their ts"),
     (far_ids, "entry_ids", "warning", "rename readings, forecasts and dead once all"),
     (hurried_ids, "entry_ids", "warning", "send a ts"),

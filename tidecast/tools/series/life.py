@@ -17,6 +17,7 @@ from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
+from tidecast.tools.series.known import KnownEntries
 from tidecast.wire import Keys, layout_of
 from tidecast.wire.parsing import series_of
 
@@ -66,36 +67,53 @@ def change_series(
         keys = _keys_of(request.series, settings)
         target = _keys_of(request.new or request.series, settings)
         _check_name(request, settings)
+        known = KnownEntries(redis, settings, request.series)
         models = bool(store.versions(request.series))
         exists = _exists(redis, keys, request.series, store)
         order = _waiting(redis, (keys, target), request, exists=exists)
         endings = _endings(store, request.series)
         begun = order is not None
-        if order is None:
-            ended = bool(endings) if request.new is None and request.purging else endings[-1:] == [request.new]
-            again = ended and not exists  # an earlier call was interrupted, or only entries are left
-            if again and not request.purging:
-                return "none" if request.new is None or not store.versions(request.new) else "moved"
-            if not again:
-                _check_series(redis, (keys, target), request, store, settings)
-            order = leave_order(redis, keys, _order(request, again=again))
-        _wait(redis, keys, order, patience_s, pause)
-        if target != keys:
-            _wait(redis, target, order, patience_s, pause)
+        # An earlier call was interrupted, or only entries are left.
+        again = not begun and not exists and _is_ended(request, endings)
+        if again and not request.purging:
+            _delete_known(known, request)
+            return "none" if request.new is None or not store.versions(request.new) else "moved"
+        if not begun and not again:
+            _check_series(redis, (keys, target), request, store, settings)
+        with known.copied(None if again else request.new):
+            order = order or leave_order(redis, keys, _order(request, again=again))
+            for each in dict.fromkeys((keys, target)):
+                _wait(redis, each, order, patience_s, pause)
         if request.purging:
             _purge_former(redis, settings, request.series.encode())
+        _delete_known(known, request)
     # The worker has another store, or may not write there.
     unchanged = not (begun or order.again) and store.root.exists() and endings == _endings(store, request.series)
     if store.versions(request.series) or unchanged:
-        if request.new is None:
-            store.delete(request.series)
-        else:
-            store.rename(request.series, request.new, replacing=request.replacing)
+        _change_models(store, request)
     copy_changes(store, settings.bucket.url)
     if request.purging:
         _purge_archive(settings, request.series, order.after)
     done = "deleted" if request.new is None else "moved"
     return done if models else "none"
+
+
+def _change_models(store: ModelStore, request: SeriesRequest) -> None:
+    if request.new is None:
+        store.delete(request.series)
+    else:
+        store.rename(request.series, request.new, replacing=request.replacing)
+
+
+def _is_ended(request: SeriesRequest, endings: list[str | None]) -> bool:
+    """Return whether the log of the store has the requested end of the name."""
+    return bool(endings) if request.new is None and request.purging else endings[-1:] == [request.new]
+
+
+def _delete_known(known: KnownEntries, request: SeriesRequest) -> None:
+    """Delete what was known ahead of the former name, unless the entries of a deleted series stay."""
+    if request.new or request.purging:
+        known.delete()
 
 
 def _order(request: SeriesRequest, *, again: bool) -> Order:

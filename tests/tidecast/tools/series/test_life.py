@@ -10,8 +10,10 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
 from tests.worker.harness import add, forecasts, new_worker, running
+from tidecast.connection.known_stream import read_known_stream
 from tidecast.connection.records.orders import orders_in
 from tidecast.errors import SettingsError, StoreError, TidecastError
+from tidecast.models.known.values import ALWAYS
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.tools.series.life import SeriesRequest, change_series
@@ -72,6 +74,23 @@ def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
     assert (["a"], [1], True) == (shown["former_names"], shown["versions"], shown["state_bytes"] > 100)
     assert "former names: a" in tidecast(answered, capsys, "show", "c")[1]
     assert (1, "tidecast: no series 'cc': did you mean 'c'?\n") == tidecast(answered, capsys, "show", "cc")
+
+
+def test_what_is_known_ahead_goes_with_its_series(answered: Settings, redis: Redis) -> None:
+    """With a new name the values are known since the same moments; entries of patterns stay."""
+    for name in ("a*", "a", "b"):
+        redis.xadd("known", {"series": name, "ts": 4_000_000_000_000, "price": 1, "plan": 2}, id=f"{ord(name[-1])}-0")
+    redis.xadd("known", {"series": "a", "ts": 99, "price": 3})
+    with pytest.raises(TidecastError, match="no worker holds"):
+        change_series(answered, SeriesRequest(series="a", new="c"), 0.05)
+    with running(new_worker(answered)):
+        change_series(answered, SeriesRequest(series="a", new="c"), 60)
+        change_series(answered, SeriesRequest(series="b", purging=True), 60)
+    assert [b"a*", *4 * [b"c"]] == [fields[b"series"] for _, fields in redis.xrange("known")]
+    values = read_known_stream(redis, answered)
+    assert {("c", "price", 97), ("c", "plan", 97), ("c", "price", ALWAYS)} == {
+        (source, name, moment) for source, name, _, moments, _ in values.of("c") for moment in moments
+    }
 
 
 def test_without_a_worker_the_order_stays_and_the_next_call_waits_for_it(answered: Settings, redis: Redis) -> None:
