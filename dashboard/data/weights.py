@@ -1,5 +1,6 @@
 """The weights of a series' experts over its newest readings, computed again from the stored window."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,10 @@ from dashboard.data.state_reader import StoredWindow, WindowReader
 from tidecast.arrays import Float
 from tidecast.errors import TidecastError
 from tidecast.models.experts import EXPERTS
+from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from tidecast.moments import wire_text
+from tidecast.online.own_experts import OwnCall, OwnFailure
 from tidecast.settings import Settings
 
 MOST_SHOWN = 240  # readings; those before them in the window let the records of the experts settle
@@ -60,18 +63,34 @@ class WeightReader(WindowReader):
             return None
 
     def _answered_again(self, series: str, window: StoredWindow) -> Weights:
+        from tidecast.own_experts.apart import forecasts_apart
+
+        version = self._store.champion(series)
+        model = None if version is None else self._store.load(series, version)[1]
+        own = _OwnForecasts()
+        weights = self._replayed(series, window, (version or 0, model), own)
+        if model and model.own and own.windows:
+            call = OwnCall(series, version or 0, model.own, np.concatenate(own.windows))
+            forecasts = forecasts_apart(self._settings.experts, call)
+            if forecasts is not None:
+                weights = self._replayed(series, window, (version or 0, model), _OwnForecasts(forecasts))
+        return weights
+
+    def _replayed(
+        self, series: str, window: StoredWindow, champion: tuple[int, Model | None], own: "_OwnForecasts"
+    ) -> Weights:
+        """Answer the rows of a window as a worker would, with a version and its model, and these own forecasts."""
         from tidecast.online.engine import Engine
         from tidecast.online.forecaster import Forecaster
         from tidecast.online.kernels.blend import blend
 
         engine = Engine()
-        version = self._store.champion(series)
-        if version is not None:
-            model = self._store.load(series, version)[1]
+        version, model = champion
+        if model:
             engine.put(series, version, model)
             if (network := self._store.cohort_network(model.header.shared)) and model.header.shared:
                 engine.put_shared(model.header.shared, network)
-        forecaster = Forecaster(self._settings.series, engine)
+        forecaster = Forecaster(self._settings.series, engine, own=own)
         names = [name.encode() for name in window.features]
         rows = window.rows.tolist()
         times = [round(window.last_ts - i * window.step_ms) for i in range(len(rows))][::-1]
@@ -83,3 +102,27 @@ class WeightReader(WindowReader):
             with np.errstate(all="ignore"):
                 blend(state.errors, state.fields.evidence, state.answers, weights[i])
         return Weights(np.array(times, np.float64)[-MOST_SHOWN:], weights[-MOST_SHOWN:])
+
+
+class _OwnForecasts:
+    """The forecasts of one own expert; without any, it collects the windows for which they are needed.
+
+    Args:
+        forecasts: `(windows,)` in the order of the calls; None: they are not known yet.
+    """
+
+    def __init__(self, forecasts: Float | None = None) -> None:
+        self.windows: list[Float] = []
+        self._forecasts = forecasts
+        self._answered = 0
+
+    def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
+        """Return the forecasts of each call, NaN while they are not known."""
+        answers = []
+        for call in calls:
+            self.windows.append(call.windows)
+            start = self._answered
+            self._answered += len(call.windows)
+            unknown = np.full(len(call.windows), np.nan)
+            answers.append(unknown if self._forecasts is None else self._forecasts[start : self._answered])
+        return answers, []

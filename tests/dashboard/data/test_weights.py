@@ -1,5 +1,8 @@
 """The weights of the experts over time, computed again from the window that a worker has stored."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from redis import Redis
@@ -8,8 +11,10 @@ from dashboard.data.outlook import weights_of
 from dashboard.data.weights import MOST_SHOWN, WeightReader
 from tests.harness.models import make_model
 from tests.worker.harness import new_worker
+from tests.worker.own_experts.harness import EXPERTS_FILE, source_settings
 from tidecast import code_cache
-from tidecast.models.experts import EXPERTS
+from tidecast.models.experts import EXPERTS, OWN
+from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -42,6 +47,32 @@ def test_the_weights_are_those_of_the_worker(
     assert (1.0, MOST_SHOWN) == (later.weights[-1, 0], len(later.ts))
     again = later.with_newest(later.ts[-1], {"lstm": 1.0})
     assert (0.0, MOST_SHOWN) == (again.weights[-1, 0], len(again.ts))
+
+
+def test_an_own_expert_has_its_weight_over_time(
+    redis: Redis, settings: Settings, store: ModelStore, tmp_path: Path
+) -> None:
+    """It is called apart, with all windows at once; one that fails or is not in the settings has no weight."""
+    file = tmp_path / "experts.py"
+    file.write_text(EXPERTS_FILE)
+    for name in ("Twice", "Dies"):
+        model = make_model(f"{name}-1", Spec(window=4, units=3))
+        model.panel.errors[:, OWN] = 0.01
+        store.publish(replace(model, own=OwnModel(f"{file}:{name}", 2, b"")))
+        for n in range(60):
+            redis.xadd("readings", {"series": f"{name}-1", "value": n % 7, "ts": 10**12 + STEP_MS * n})
+    worker = new_worker(settings)
+    while worker.step(1.7e9) != 0:
+        pass
+    named = WeightReader(settings.model_copy(update={"experts": source_settings(file, "1s")}))
+    for reader, series, has_own in (
+        (named, "Twice-1", True),
+        (named, "Dies-1", False),
+        (WeightReader(settings), "Twice-1", False),
+    ):
+        weights = reader.look(series)
+        assert weights
+        assert has_own == (weights.weights[:, OWN].max() > 0.1)
 
 
 def test_without_a_window_or_compiled_code_there_are_none(

@@ -1,4 +1,4 @@
-"""Own experts in the process of a replay, a backtest or the trainer: only named code runs, and failures are logged."""
+"""Own experts outside a worker: only named code runs, and failures are logged."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from tidecast.models.experts import OWN
 from tidecast.models.own_model import OwnModel
 from tidecast.models.store import ModelStore
 from tidecast.online.own_experts import OwnCall
+from tidecast.own_experts.apart import forecasts_apart
 from tidecast.own_experts.in_process import InProcess
 from tidecast.settings import ExpertSettings, load_settings
 from tidecast.tools.replay import ReplayCounts, forecasts_of
@@ -62,6 +63,19 @@ def test_code_that_the_settings_do_not_name_is_not_run(file: Path) -> None:
         (forecasts,), failures = InProcess(ExpertSettings(series=series)).forecast([call(f"{file}:Twice")])
         assert np.isnan(forecasts).all()
         assert "which the settings do not name" in failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "patience_s", "reason"),
+    [("Twice", 60, ""), ("Raises", 60, "ValueError: no answer"), ("Twice", 0.001, "longer than 0.001 s")],
+)
+def test_a_call_apart_ends_with_its_process(file: Path, name: str, patience_s: float, reason: str) -> None:
+    """A page of the dashboard goes on without an expert that fails or hangs."""
+    source = f"{file}:{name}"
+    with capture_logs() as lines:
+        forecasts = forecasts_apart(ExpertSettings(series=({"source": source},)), call(source), patience_s)
+    assert reason in (lines[0]["reason"] if lines else "")
+    assert (None if reason else [4.0]) == (None if forecasts is None else forecasts.tolist())
 
 
 def test_a_replay_has_the_forecasts_of_own_experts(file: Path, tmp_path: Path) -> None:
