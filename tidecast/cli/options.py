@@ -173,10 +173,8 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
-    """A version of a series' model, the history to apply it to, and the form of the result."""
+    """A version of a model, how to read the history to apply it to, and the form of the result."""
 
-    series: SeriesArgument
-    files: OptionalFilesArgument = None
     source: SourceOptions
     columns: ColumnOptions
     version: VersionOption = None
@@ -193,11 +191,11 @@ class ReportOptions:
         """
         return with_setting(self.installation.settings(), "series", "horizon", self.horizon)
 
-    def request(self) -> "Request":
-        """Return the request for the trainer's reports."""
+    def request(self, series: str, files: Sequence[str] | None) -> "Request":
+        """Return the request for the trainer's report on a series, over files or recorded readings."""
         from trainer.reports.target import Request
 
-        return Request(self.series, self.source.of(self.files or [], self.columns), self.version)
+        return Request(series, self.source.of(files or [], self.columns), self.version)
 
 
 def with_minimum(settings: Settings, *, non_negative: bool) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import HOURLY, AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -101,6 +101,7 @@ def legend(figure: Figure, sheet: Sheet) -> None:
 def time_axis(axis: Any, sheet: Sheet) -> None:
     """Format the time axis in UTC, with labels as short as is unambiguous."""
     locator: Any = AutoDateLocator(minticks=3, maxticks=4 if sheet.narrow else 8)  # type: ignore[no-untyped-call] # matplotlib's
+    locator.intervald[HOURLY] = [1, 2, 3, 4, 6, 12, 24]  # by default no interval fits two days on a narrow sheet
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call] # matplotlib's
 

@@ -1,6 +1,7 @@
 """An HTML page that opens offline: embedded pictures, no scripts, no external links, and all text escaped."""
 
 import base64
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -42,6 +43,12 @@ th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(-
 th:first-child, td:first-child { text-align: left; white-space: nowrap; padding-left: 0; }
 table.pairs td:last-child { text-align: left; overflow-wrap: anywhere; }
 th { color: var(--quiet); font-weight: 600; }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
+th[aria-sort=ascending] button::after { content: " \\2191"; }
+th[aria-sort=descending] button::after { content: " \\2193"; }
+body:has(table.sortable) { max-width: 80rem; }
+table.sortable td:last-child { text-align: left; min-width: 20rem; }
+a { color: inherit; }
 @media (max-width: NARROW) {
   .facts { grid-template-columns: 1fr; }
   th, td { padding: .3rem; }
@@ -53,6 +60,21 @@ th { color: var(--quiet); font-weight: 600; }
   h2 { break-after: avoid; }
 }
 """.replace("NARROW", _NARROW)
+# Sort the table by the column of the title that was pressed; a second press turns the order round.
+SORT = """
+const heads = [...document.querySelectorAll("table.sortable th")];
+const body = document.querySelector("table.sortable tbody");
+heads.forEach((head, column) => head.firstChild.addEventListener("click", () => {
+  const down = head.getAttribute("aria-sort") === "ascending";
+  heads.forEach((each) => each.removeAttribute("aria-sort"));
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const key = (row) => row.cells[column].dataset.key;
+  const compare = (a, b) => (isNaN(a - b) ? a.localeCompare(b) : a - b) * (down ? -1 : 1);
+  const rows = [...body.rows];
+  const known = rows.filter((row) => key(row) !== undefined).sort((a, b) => compare(key(a), key(b)));
+  body.append(...known, ...rows.filter((row) => key(row) === undefined));
+}));
+"""
 # The page forbids all external resources, so that a browser refuses to fetch any.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -94,6 +116,37 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead>{_row("th", head)}</thead><tbody>{body}</tbody></table></div>'
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a sortable table.
+
+    Attributes:
+        text: what it shows.
+        key: what it is sorted by; None: it comes last.
+        link: the page to open; empty: none.
+    """
+
+    text: str
+    key: str | float | None
+    link: str = ""
+
+    def html(self) -> str:
+        """Return the cell as HTML."""
+        key = "" if self.key is None else f' data-key="{escape(str(self.key))}"'
+        text = escape(self.text)
+        if self.link:
+            text = f'<a href="{escape(self.link)}">{text}</a>'
+        return f"<td{key}>{text}</td>"
+
+
+def sortable_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return a table as HTML that the script `SORT` sorts; without scripts it keeps the order of the rows."""
+    titles = "".join(f"<th><button>{escape(title)}</button></th>" for title in head)
+    body = "".join(f"<tr>{''.join(cell.html() for cell in row)}</tr>" for row in rows)
+    table = f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="sortable">{table}</table></div>'
+
+
 def pairs(rows: Sequence[tuple[str, str]]) -> str:
     """Return a table of names and values as HTML."""
     return f'<table class="pairs"><tbody>{"".join(_row("td", row) for row in rows)}</tbody></table>'
@@ -109,14 +162,19 @@ def paragraph(text: str, css: str = "") -> str:
     return f'<p class="{css}">{escape(text)}</p>' if css else f"<p>{escape(text)}</p>"
 
 
-def page(title: str, *parts: str) -> str:
-    """Return the whole page; `parts` are HTML, `title` is text."""
+def page(title: str, *parts: str, script: str = "") -> str:
+    """Return the whole page; `parts` are HTML, `title` is text. Only `script` may run in it."""
     shown = escape(title)
+    policy = _POLICY
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{shown}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head>'
-        f"<body><h1><bdi>{shown}</bdi></h1>{''.join(parts)}</body></html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{_STYLE}</style></head>'
+        f"<body><h1><bdi>{shown}</bdi></h1>{''.join(parts)}"
+        f"{f'<script>{script}</script>' if script else ''}</body></html>\n"
     )
 
 

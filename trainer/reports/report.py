@@ -64,7 +64,11 @@ def report(
     """
     check_folder("out", out)
     subject = load_target(series, history, store, version)
-    reviewed = review(subject, settings)
+    return write_report(subject, review(subject, settings), out)
+
+
+def write_report(subject: ReportTarget, reviewed: Review, out: Path) -> Path:
+    """Write the report of a reviewed version; return the page's path."""
     pictures = _pictures(subject, reviewed)
     return html_page.write(out, subject.stem, _html(subject, reviewed, pictures), list(pictures.values()))
 

@@ -37,7 +37,12 @@ class ReportTarget:
     @property
     def stem(self) -> str:
         """Return the stem of its file names; a series name is data and never part of a file name."""
-        return f"{sha256(self.model.header.series.encode()).hexdigest()[:12]}-v{self.number}"
+        return stem_of(self.model.header.series, self.number)
+
+
+def stem_of(series: str, number: int) -> str:
+    """Return the stem of the file names of a version's report."""
+    return f"{sha256(series.encode()).hexdigest()[:12]}-v{number}"
 
 
 def requested_history(request: Request, settings: Settings, store: ModelStore) -> History:

@@ -60,6 +60,8 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     (train("--preset", "x"), "preset 'x' does not exist: use one of default, tutorial"),
     (train("--since", "7d"), "add --recorded"),
     (train("--history", "archive"), "add --recorded"),
+    (("report",), "no series is named: name one, or add --all"),
+    (("report", "--all", "--version", "1"), "--version works only for one series"),
     *((command, "neither files nor --recorded") for command in (("train",), ("tune",), *looking("a"), WITHOUT_DATA)),
     ((*BACKTEST, "o", "--recorded"), "both files and --recorded"),
     ((*BACKTEST, "o", "--seed", "-1"), "--seed is -1: use 0 or more"),

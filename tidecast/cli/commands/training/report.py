@@ -1,13 +1,41 @@
-"""`tidecast report`: write a page about a model version."""
+"""`tidecast report`: write a page about a model version, or about all series."""
 
 import json
+from pathlib import Path
+from typing import Annotated
 
-from tidecast.cli.options import ReportOptions
+import typer
+
+from tidecast.cli.options import OneSeriesArgument, OptionalFilesArgument, ReportOptions
+from tidecast.errors import SettingsError
 
 
-def report(options: ReportOptions) -> None:
+def report(
+    series: OneSeriesArgument = None,
+    files: OptionalFilesArgument = None,
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Write a page on all series; with files, the report of each too.")
+    ] = False,
+    options: ReportOptions,
+) -> None:
     """Write a page about a model version: training, forecasts, errors, and why it was published."""
-    from trainer.reports import report
+    if every:
+        page = _on_all([*([series] if series else []), *(files or [])], options)
+    elif series is None:
+        raise SettingsError("no series is named: name one, or add --all for a page on all of them")
+    else:
+        from trainer.reports import report
 
-    page = report.run(options.request(), options.settings(), options.out)
+        page = report.run(options.request(series, files), options.settings(), options.out)
     print(json.dumps({"page": str(page)}) if options.as_json else page)
+
+
+def _on_all(files: list[str], options: ReportOptions) -> Path:
+    """Write the page on all series; every argument names a file."""
+    if options.version is not None:
+        raise SettingsError("--version works only for one series: leave it out, or name the series without --all")
+    from trainer.reports import run_page
+
+    source = options.source.of(files, options.columns) if files or options.source.recorded else None
+    return run_page.run(source, options.settings(), options.out)
