@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class MovesLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._read_to = 0  # bytes of the log that `_champions` contains
+        self._champions: dict[str, dict[int, None]] = {}  # every version that was champion, by series, the latest last
 
     def append(self, *moves: tuple[str, int | None], **more: str) -> None:
         """Append a line for each pair of a series and its new champion; raise OSError if the file cannot be written."""
@@ -48,54 +50,61 @@ class MovesLog:
 
         The names are None, for any series, at position 0, after a damaged line, and if the log has become shorter.
         """
-        try:
-            size = self._path.stat().st_size
-        except FileNotFoundError:
-            return 0, []
-        if size == position:
-            return position, []
-        start = position if position < size else 0
-        with self._path.open("rb") as log:
-            log.seek(start)
-            lines, newline, _ = log.read().rpartition(b"\n")
-        if not newline:
-            return start, []
-        return start + len(lines) + 1, _named(lines) if start else None
+        start, end, lines = self._lines(position)
+        return end, (_named(lines) if start else None) if lines else []
 
     def promoted(self, series: str) -> list[int]:
         """Return every version that was ever champion of a series, oldest first, since it was last deleted."""
-        versions: dict[int, None] = {}
-        for move in self._moves():
-            if move["series"] == series and move["version"] is None:
+        start, self._read_to, lines = self._lines(self._read_to)
+        if not start:
+            self._champions.clear()
+        for move in _moves(lines):
+            versions = self._champions.setdefault(move["series"], {})
+            if move["version"] is None:
                 versions.clear()
-            elif move["series"] == series:
+            else:
                 versions.pop(move["version"], None)
                 versions[move["version"]] = None
-        return list(versions)
+        return list(self._champions.get(series, ()))
 
     def endings(self) -> Iterator[Ending]:
         """Yield the ends of all names, oldest first."""
-        for move in self._moves():
+        for move in _moves(self._lines(0)[2]):
             if move["version"] is None:
                 yield Ending(move["series"], int(move.get("at_ms", 0)), move.get("new"))
 
-    def _moves(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines that can be read, oldest first."""
-        if not self._path.exists():
-            return
-        whole = self._path.read_bytes().rpartition(b"\n")[0]  # the last line may still be in writing
-        for line in whole.splitlines():
-            try:
-                move = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(move, dict) and {"series", "version"} <= move.keys():
-                yield move
+    def _lines(self, position: int) -> tuple[int, int, list[bytes]]:
+        """Return the whole lines after byte `position`: (their begin, their end, the lines).
+
+        They begin at 0 if the log has become shorter.
+        """
+        try:
+            size = self._path.stat().st_size
+        except FileNotFoundError:
+            return 0, 0, []
+        start = position if position <= size else 0
+        if start == size:
+            return start, size, []
+        with self._path.open("rb") as log:
+            log.seek(start)
+            lines, newline, _ = log.read().rpartition(b"\n")  # the last line may still be in writing
+        return start, start + len(lines) + len(newline), lines.splitlines()
 
 
-def _named(lines: bytes) -> list[str] | None:
+def _moves(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the moves of lines that can be read."""
+    for line in lines:
+        try:
+            move = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(move, dict) and {"series", "version"} <= move.keys():
+            yield move
+
+
+def _named(lines: Iterable[bytes]) -> list[str] | None:
     """Return the series named in lines of the log, each once; None if a line is damaged."""
     try:
-        return list(dict.fromkeys(json.loads(line)["series"] for line in lines.splitlines()))
+        return list(dict.fromkeys(json.loads(line)["series"] for line in lines))
     except (ValueError, LookupError, TypeError):
         return None
