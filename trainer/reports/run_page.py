@@ -34,7 +34,7 @@ class SeriesLine:
         champion: the version that answers; None: none does.
         newest: its newest version; None: it has none.
         coverage: the share of readings inside the interval, on the readings of its report; None without a report.
-        problem: why there is no report, though its readings were given.
+        problem: why its report was not written, though its readings were given.
     """
 
     series: str
@@ -56,7 +56,7 @@ class SeriesLine:
 
     @property
     def reason(self) -> str:
-        """Return the verdict on the newest version, and why there is no report."""
+        """Return the verdict on the newest version, and why the report was not written."""
         if self.newest is None:
             return self.problem or "no version: train it"
         verdict = self.newest.header.evidence.verdict

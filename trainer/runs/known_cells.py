@@ -1,4 +1,4 @@
-"""What is known ahead of a series as a cell of a Parquet file."""
+"""The values and days known ahead of a series, as a cell of a Parquet file."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ KNOWN = pa.struct(
 
 
 def known_cell(known: KnownSeries | None) -> dict[str, Any] | None:
-    """Return the cell; None if nothing is known ahead."""
+    """Return the cell; None without known inputs."""
     if known is None:
         return None
     names = ("source", "name", "ts", "known_at", "values")
@@ -47,7 +47,7 @@ def known_cell(known: KnownSeries | None) -> dict[str, Any] | None:
 
 
 def known_of_cell(series: str, cell: Any) -> KnownSeries | None:
-    """Return what the cell of a series holds."""
+    """Return the known inputs in the cell of a series."""
     if not cell.is_valid:
         return None
     values = KnownValues()

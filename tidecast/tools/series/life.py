@@ -84,18 +84,19 @@ def change_series(
             order = order or leave_order(redis, keys, _order(request, again=again))
             for each in dict.fromkeys((keys, target)):
                 _wait(redis, each, order, patience_s, pause)
-        if request.purging:
-            _purge_former(redis, settings, request.series.encode())
-        _delete_known(known, request)
-    # The worker has another store, or may not write there.
-    unchanged = not (begun or order.again) and store.root.exists() and endings == _endings(store, request.series)
-    if store.versions(request.series) or unchanged:
+        _delete_entries(redis, settings, request, known)
+    unchanged = not (begun or order.again) and endings == _endings(store, request.series)
+    _finish(settings, request, store, order, unchanged=unchanged)
+    return "none" if not models else "deleted" if request.new is None else "moved"
+
+
+def _finish(settings: Settings, request: SeriesRequest, store: ModelStore, order: Order, *, unchanged: bool) -> None:
+    """Change the models where the worker has another store or may not write there, and purge the archive."""
+    if store.versions(request.series) or (unchanged and store.root.exists()):
         _change_models(store, request)
     copy_changes(store, settings.bucket.url)
     if request.purging:
         _purge_archive(settings, request.series, order.after)
-    done = "deleted" if request.new is None else "moved"
-    return done if models else "none"
 
 
 def _change_models(store: ModelStore, request: SeriesRequest) -> None:
@@ -108,6 +109,13 @@ def _change_models(store: ModelStore, request: SeriesRequest) -> None:
 def _is_ended(request: SeriesRequest, endings: list[str | None]) -> bool:
     """Return whether the log of the store has the requested end of the name."""
     return bool(endings) if request.new is None and request.purging else endings[-1:] == [request.new]
+
+
+def _delete_entries(redis: Redis, settings: Settings, request: SeriesRequest, known: KnownEntries) -> None:
+    """Delete the entries with the former name that the worker of the series does not delete."""
+    if request.purging:
+        _purge_former(redis, settings, request.series.encode())
+    _delete_known(known, request)
 
 
 def _delete_known(known: KnownEntries, request: SeriesRequest) -> None:
