@@ -16,7 +16,7 @@ VALUE, SEASONLESS = range(2)  # the ways of seeing a reading: as it is, and by i
 RECENT = 0.005  # weight of the newest reading in the recent level
 FORMER = 0.0005  # weight of the newest recent level in the former one
 MOST_SEEN = 2000  # readings that are counted
-FIRST = 500  # readings before a change counts
+FIRST = 1000  # readings before a change counts
 FEWEST_SWINGS = 6  # before a change counts: slower series take longer to complete them
 MOST_SWINGS = 100  # that are counted
 FARTHER = 2.0  # times the farthest swing: the distance of a change
@@ -54,8 +54,8 @@ def slow_change(slow: Any, error: float) -> float:
         change = slow.distance[SEASONLESS]
     if change != 0.0:
         for way in range(2):
-            slow.farthest[way] = max(slow.farthest[way], abs(slow.distance[way]))
-            _begin_swing(slow, way)
+            _end_swing(slow, way)
+            slow.distance[way] = 0.0
     return float(change)
 
 
@@ -71,7 +71,8 @@ def jump_slowly(slow: Any, jump: float, readings: float) -> None:
     ahead = (1.0 - RECENT) ** readings
     for way in range(2):
         slow.recent[way] += jump * ahead
-        _begin_swing(slow, way)
+        _end_swing(slow, way)
+        slow.distance[way] = 0.0
 
 
 @part_exactly
@@ -84,15 +85,15 @@ def _follow(slow: Any, way: int, value: float) -> None:
     slow.distance[way] = distance
     if distance * slow.swing[way] < 0.0:
         slow.swings[way] = min(slow.swings[way] + 1, MOST_SWINGS)
-        slow.farthest[way] = max((1.0 - FADING) * slow.farthest[way], abs(slow.swing[way]))
-        slow.swing[way] = 0.0
+        slow.farthest[way] *= 1.0 - FADING
+        _end_swing(slow, way)
     if n * RECENT > 1.0 and abs(distance) > abs(slow.swing[way]):
         slow.swing[way] = distance
 
 
 @part_exactly
-def _begin_swing(slow: Any, way: int) -> None:
-    slow.distance[way] = 0.0
+def _end_swing(slow: Any, way: int) -> None:
+    slow.farthest[way] = max(slow.farthest[way], abs(slow.swing[way]))
     slow.swing[way] = 0.0
 
 
