@@ -26,6 +26,7 @@ from worker.retraining.job_state import Claim
 
 Fault = Callable[[Installation], Installation | None]
 TEN_YEARS_MS = 3650 * 86_400_000
+BALLAST = 2**25  # bytes
 AHEAD_MS = time.time_ns() // 1_000_000 + TEN_YEARS_MS
 
 
@@ -61,7 +62,8 @@ def evicting(installation: Installation) -> None:
 
 
 def nearly_full(installation: Installation) -> None:
-    """The limit is hardly above the memory in use."""
+    """The limit is hardly above the memory in use: with much in use, buffers of connections do not matter."""
+    installation.redis.setrange("ballast", BALLAST, "x")
     installation.redis.config_set("maxmemory", str(int(installation.redis.info("memory")["used_memory"] * 1.05)))
 
 
