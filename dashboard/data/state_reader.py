@@ -34,7 +34,7 @@ class StoredWindow:
     def decode(cls, fields: Sequence[bytes | None]) -> Self | None:
         """Decode the fields listed by `field_names`; None if no window is stored. The rows end at a missing block.
 
-        If the window has another capacity than the one whose fields were read, it comes without rows.
+        If the window has another capacity than the one whose fields were read, it has only the rows of its head.
 
         Raises:
             StateError: the state is of another format, or cut short.

@@ -1,13 +1,13 @@
 """The stored state of a series: one definition of its bytes, for the worker, the doctor and the dashboard.
 
-A state is one head and as many blocks of rows as its window spans. A commit writes the head and the blocks with new
-rows, so the cost of a reading does not grow with the window. The blocks are stored in a ring of fields. A block stores
-its number, so that an overwritten or stale field is detected.
+A state is one head and as many blocks of rows as its window spans. The newest block lies in the head until it is full;
+full ones have fields of their own, in a ring. So most readings write a single field, however long the window is. A
+block stores its number, so that an overwritten or stale field is detected.
 
-The head, little-endian: sizes; packed numbers; the names of the features. The numbers are those of the window and of
-the record with its further steps, as they lie in memory; a champion's shadow test. They are
-packed without words of 4 bytes that are 0, a fifth to a half of all: one bit for each word, the first lowest, which is
-1 if the word follows; then these words. A block: its number, the bits of its filled rows, its rows.
+The head, little-endian: sizes; packed numbers; the names of the features; the newest block, unless it is full. The
+numbers are those of the window and of the record with its further steps, as they lie in memory; a champion's shadow
+test. They are packed without words of 4 bytes that are 0, a fifth to a half of all: one bit for each word, the first
+lowest, which is 1 if the word follows; then these words. A block: its number, the bits of its filled rows, its rows.
 
 The profile of a season too long for the window is stored in blocks of bins, in fields with numbers below 0. A commit
 writes those that have changed. Each holds the number of its profile, so that a block of a former one is detected.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 14  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 15  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 17  # as many as in `models/experts.py`
@@ -32,7 +32,8 @@ BIN_BLOCK = 32  # bins that are stored together
 STEPS_REMEMBERED = 15  # enough for a median that a few odd steps do not change
 MOST_ROWS = 2**20  # of a window: more than any setting or model needs
 NUMBER = 8  # bytes
-HEADER = struct.Struct("<BBBBI")  # format, levels, further steps, whether a shadow test runs, bytes of names
+# Format, levels, further steps, whether a shadow test runs, bytes of names; then the bytes of the newest block.
+HEADER = struct.Struct("<BBBBII")
 BLOCK_HEADER = struct.Struct("<QI")  # the block's number, the bits of its filled rows: the last row lowest
 BIN_HEADER = struct.Struct("<I")  # the profile's number
 BIN_BLOCKS = -(-MOST_BINS // BIN_BLOCK)  # of a profile at most

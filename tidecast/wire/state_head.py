@@ -2,9 +2,9 @@
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,15 @@ from tidecast.wire.state_format import (
 Rows = tuple[Float, list[tuple[int, int, int]]]  # as `rows_in` returns them
 
 
+class _Shape(NamedTuple):
+    """The shape of a head."""
+
+    levels: int
+    further: int
+    is_tested: int  # 1: a shadow test runs
+    names: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class StateHead:
     """The head of a stored state.
@@ -48,6 +57,7 @@ class StateHead:
         record: `(record_numbers(levels, further),)`, a `RECORD`, a `TRACKER` for each level, and the further steps.
         shadow_test: the numbers of a `SHADOW_TEST`; empty without one.
         shadow_record: the record of the former champion; empty without a shadow test.
+        block: the newest block; empty if it is full.
     """
 
     features: tuple[str, ...]
@@ -57,13 +67,15 @@ class StateHead:
     record: Float
     shadow_test: Float
     shadow_record: Float
+    block: bytes
 
     def encode(self) -> bytes:
         """Return the stored bytes."""
         names = SEPARATOR.join(self.features).encode()
-        header = HEADER.pack(STATE_FORMAT, self.levels, self.further, len(self.shadow_test) > 0, len(names))
+        is_tested = len(self.shadow_test) > 0
+        header = HEADER.pack(STATE_FORMAT, self.levels, self.further, is_tested, len(names), len(self.block))
         parts = (self.window, self.record, self.shadow_test, self.shadow_record)
-        return header + packed(b"".join(part.tobytes() for part in parts)) + names
+        return header + packed(b"".join(part.tobytes() for part in parts)) + names + self.block
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
@@ -81,12 +93,14 @@ class StateHead:
             heads.records[0],
             heads.shadow_tests[0],
             heads.shadow_records[0],
+            heads.blocks[0],
         )
 
     def rows(self, stored: Mapping[int, bytes]) -> Rows:
         """Return the rows of the window, see `rows_in`."""
         window = self.window
-        return rows_in(stored, int(window.length), int(window.appended), int(window.capacity), len(self.features))
+        numbers = int(window.length), int(window.appended), int(window.capacity)
+        return rows_in(stored, self.block, *numbers, len(self.features))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,7 @@ class StateHeads:
         records: `(n, numbers of a record)`.
         shadow_tests: `(n, numbers of a SHADOW_TEST, or 0)`.
         shadow_records: `(n, numbers of a record, or 0)`.
+        blocks: as of each `StateHead`.
     """
 
     features: tuple[str, ...]
@@ -110,12 +125,18 @@ class StateHeads:
     records: Float
     shadow_tests: Float
     shadow_records: Float
+    blocks: list[bytes]
 
     def chosen(self, places: Int64) -> Self:
         """Return some of the heads."""
-        arrays = (self.windows, self.records, self.shadow_tests, self.shadow_records)
-        windows, *parts = (array[places] for array in arrays)
-        return type(self)(self.features, windows, self.levels, self.further, *parts)
+        return replace(
+            self,
+            windows=self.windows[places],
+            records=self.records[places],
+            shadow_tests=self.shadow_tests[places],
+            shadow_records=self.shadow_records[places],
+            blocks=[self.blocks[place] for place in places.tolist()],
+        )
 
     def have_profiles(self) -> Bools:
         """Return whether each window has a profile, `(n,)`."""
@@ -129,45 +150,62 @@ def decode_heads(raws: Sequence[bytes]) -> Iterator[tuple[list[int], StateHeads]
     Raises:
         StateError: a head is of another format or cut short.
     """
-    places: dict[tuple[bytes, bytes], list[int]] = {}
+    places: dict[_Shape, list[int]] = {}
     for place, raw in enumerate(raws):
         if not raw or raw[0] != STATE_FORMAT:
             form = raw[0] if raw else "none"
             raise StateError(f"state format {form}, this program reads {STATE_FORMAT}: run the version that wrote it")
-        header = raw[: HEADER.size]
-        names = raw[len(raw) - HEADER.unpack(header)[-1] :] if len(header) == HEADER.size else b""
-        places.setdefault((header, names), []).append(place)
-    for (header, names), some in places.items():
-        yield some, _heads([raws[place] for place in some], header, names)
+        places.setdefault(_shape_of(raw), []).append(place)
+    for shape, some in places.items():
+        yield some, _heads([raws[place] for place in some], shape)
 
 
-def _heads(raws: Sequence[bytes], header: bytes, names: bytes) -> StateHeads:
-    """Decode heads with the same header and the same names at their end."""
+def _shape_of(raw: bytes) -> _Shape:
+    """Return the shape of a head.
+
+    Raises:
+        StateError: the head is cut short.
+    """
     try:
-        return _decoded(raws, header, names)
-    except (struct.error, ValueError) as exc:
+        _, levels, further, is_tested, names, block = HEADER.unpack_from(raw)
+    except struct.error as exc:
+        raise _cut_short(raw, exc) from exc
+    end = len(raw) - block
+    return _Shape(levels, further, is_tested, raw[end - names : end])
+
+
+def _heads(raws: Sequence[bytes], shape: _Shape) -> StateHeads:
+    """Decode heads of one shape."""
+    try:
+        return _decoded(raws, shape)
+    except ValueError as exc:
         if len(raws) == 1:
             raise _cut_short(raws[0], exc) from exc
         for raw in raws:  # one of them raises its own error
-            _heads([raw], header, names)
+            _heads([raw], shape)
         raise
 
 
-def _decoded(raws: Sequence[bytes], header: bytes, names: bytes) -> StateHeads:
-    """Decode heads with the same header and the same names at their end.
+def _decoded(raws: Sequence[bytes], shape: _Shape) -> StateHeads:
+    """Decode heads of one shape.
 
     Raises:
-        struct.error, ValueError: a head is not as its header says.
+        ValueError: a head is not as its header says.
     """
-    _, levels, further, tested, _ = HEADER.unpack(header)
+    levels, further, tested, names = shape
+    ends = [len(raw) - HEADER.unpack_from(raw)[-1] for raw in raws]
     record = record_numbers(levels, further)
     sizes = (numbers_in(WINDOW), record, tested * numbers_in(SHADOW_TEST), tested * record)
-    numbers = unpacked([raw[HEADER.size : len(raw) - len(names)] for raw in raws], sum(sizes))
-    window, *parts = (numbers[:, end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True))
+    texts = [raw[HEADER.size : end - len(names)] for raw, end in zip(raws, ends, strict=True)]
+    numbers = unpacked(texts, sum(sizes))
+    window, records, tests, shadows = (
+        numbers[:, end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)
+    )
     features = tuple(names.decode().split(SEPARATOR))
     windows = window.view(WINDOW)[:, 0]
     _check_windows(windows, len(features))
-    return StateHeads(features, windows, levels, further, *parts)
+    blocks = [raw[end:] for raw, end in zip(raws, ends, strict=True)]
+    return StateHeads(features, windows, levels, further, records, tests, shadows, blocks)
 
 
 def _check_windows(windows: NDArray[Any], width: int) -> None:
@@ -183,13 +221,14 @@ def _check_windows(windows: NDArray[Any], width: int) -> None:
         raise ValueError(f"it has seen {seen.max()} steps")
 
 
-def rows_in(stored: Mapping[int, bytes], length: int, appended: int, capacity: int, width: int) -> Rows:
+def rows_in(stored: Mapping[int, bytes], newest: bytes, length: int, appended: int, capacity: int, width: int) -> Rows:
     """Return the rows, `(rows, width)`, and the bits of filled ones with the first and the end of their block.
 
     The rows begin after the newest gap. The bits are those of `BLOCK_HEADER`; blocks without one are left out.
 
     Args:
-        stored: the blocks by the number of their field.
+        stored: the full blocks by the number of their field.
+        newest: the newest block, unless it is full.
         length: the rows of the window.
         appended: the number of the row after the newest.
         capacity: the most rows of the window.
@@ -204,7 +243,7 @@ def rows_in(stored: Mapping[int, bytes], length: int, appended: int, capacity: i
     marks: list[tuple[int, int, int]] = []  # places from the end
     held = 0
     for number in range((appended - 1) // BLOCK, -1, -1):
-        raw = stored.get(number % size, b"")
+        raw = newest if BLOCK * (number + 1) > appended else stored.get(number % size, b"")
         if held >= length or not raw:
             break
         due = min(BLOCK, appended - BLOCK * number, length - held)

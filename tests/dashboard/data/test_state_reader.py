@@ -7,7 +7,7 @@ from dashboard.data.state_reader import StoredWindow
 from tidecast.errors import StateError
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
-from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT, field_names
+from tidecast.wire.state_format import BLOCK, SEPARATOR, STATE_FORMAT, field_names
 
 NAME = "boiler-7"
 STEP_MS = 1000
@@ -72,11 +72,11 @@ def test_a_block_from_an_earlier_round_ends_the_rows_too() -> None:
 
 
 def test_a_window_of_another_capacity_says_its_own() -> None:
-    """Its rows lie elsewhere, so none are taken from the fields that were read."""
+    """Its full blocks lie elsewhere, so only the rows in the head are taken."""
     _, fields = stored(200, 1, 150)
     state = read(fields, 32)
     assert state is not None
-    assert (200, 0) == (state.capacity, len(state.rows))
+    assert (200, 150 % BLOCK) == (state.capacity, len(state.rows))
 
 
 def test_a_series_that_nobody_remembers_has_no_rows() -> None:

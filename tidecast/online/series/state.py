@@ -164,11 +164,11 @@ class SeriesState:
             mine.pending = 0
 
     def changes(self, series: str) -> dict[str, bytes]:
-        """Return the fields to write now, by name: the head, and each block with rows that are not yet stored."""
+        """Return the fields to write now, by name: the head, and each full block with rows that are not yet stored."""
         window = self.window
         fields = {series: self.head()}
         first = window.appended - min(window.unsaved, window.length)
-        for number in range(first // BLOCK, -(-window.appended // BLOCK)):
+        for number in range(first // BLOCK, window.appended // BLOCK):
             fields[block_field(series, number, window.capacity)] = self._block(number)
         window.unsaved = 0
         return fields | self._changed_bins(series)
@@ -193,17 +193,19 @@ class SeriesState:
         return self.changes(series)
 
     def head(self) -> bytes:
-        """Return the bytes of the head, which holds everything but the rows."""
+        """Return the bytes of the head, which holds everything but the rows of full blocks."""
+        window = self.window
         nothing = np.zeros(0)
         probation = self.probation
         return StateHead(
             self.features,
-            self.window.stored,
+            window.stored,
             self.levels,
             self.further,
             self.record,
             probation.numbers if probation else nothing,
             probation.record if probation else nothing,
+            self._block(window.appended // BLOCK) if window.appended % BLOCK else b"",
         ).encode()
 
     def _block(self, number: int) -> bytes:
@@ -254,7 +256,8 @@ class SeriesState:
         states = []
         for row, (stored, (length, appended)) in enumerate(zip(blocks, counts, strict=True)):
             state = cls(heads.features, Window.of(memory, row), heads.levels, heads.further, records, row)
-            state._take_rows(*rows_in(stored, length, appended, capacity, len(heads.features)))
+            rows = rows_in(stored, heads.blocks[row], length, appended, capacity, len(heads.features))
+            state._take_rows(*rows)
             states.append(state)
         for row in np.flatnonzero(heads.have_profiles()).tolist():
             window = states[row].window

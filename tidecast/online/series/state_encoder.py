@@ -135,23 +135,27 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
         w = window_at(states.windows[i])
         at = _put_name(states, i, _OF_HEAD, characters, into, at)
         words = _words_of(states.windows[i], _WINDOW) + _words_of(states.records[i], states.record_size)
-        at = _put_length(_HEAD + states.bits + WORD * words + states.features[i, 1], characters, into, at)
+        block = _size_of_block(states.windows[i], w.appended // BLOCK) if w.appended % BLOCK else 0
+        size = _HEAD + states.bits + WORD * words + states.features[i, 1] + block
+        at = _put_length(size, characters, into, at)
         at = _put(into, at, STATE_FORMAT, 1)
         at = _put(into, at, states.shape[0], 1)
         at = _put(into, at, states.shape[1], 1)
         at = _put(into, at, 0, 1)
         at = _put(into, at, states.features[i, 1], 4)
+        at = _put(into, at, block, 4)
         bits_at = at
         at = _pack(states.windows[i], _WINDOW, 0, bits_at, into, at + states.bits)
         at = _pack(states.records[i], states.record_size, _WINDOW, bits_at, into, at)
         at = _copy(into, at, states.features[i, 0], states.features[i, 1])
+        if block:
+            at = _encode_block(states.windows[i], w.appended // BLOCK, into, at)
         at = _put_line_end(characters, into, at)
         ring = -(-w.capacity // BLOCK) + 1
         first, stop = _unsaved_blocks(states.windows[i])
         for number in range(first, stop):
-            begin, end = _rows_of_block(states.windows[i], number)
             at = _put_name(states, i, number % ring, characters, into, at)
-            at = _put_length(_BLOCK_HEAD + NUMBER * (end - begin) * w.width, characters, into, at)
+            at = _put_length(_size_of_block(states.windows[i], number), characters, into, at)
             at = _put_line_end(characters, into, _encode_block(states.windows[i], number, into, at))
         fields += 1 + max(0, stop - first) + _unsaved_bins(states.windows[i])
         at = _put_bins(states, i, characters, into, at)
@@ -211,10 +215,10 @@ def _put_decimal(number: int, digits: Bytes, into: Bytes, at: int) -> int:
 
 @part_exactly
 def _unsaved_blocks(window: int) -> tuple[int, int]:
-    """Return the first block that must be written, and the one after the last."""
+    """Return the first full block that must be written, and the one after the last."""
     w = window_at(window)
     first = w.appended - min(w.unsaved, w.length)
-    return first // BLOCK, -(-w.appended // BLOCK)
+    return first // BLOCK, w.appended // BLOCK
 
 
 @part_exactly
@@ -252,6 +256,13 @@ def _rows_of_block(window: int, number: int) -> tuple[int, int]:
     w = window_at(window)
     begin = w.end - w.appended  # place of row 0 in the buffer
     return begin + max(BLOCK * number, w.appended - w.length), begin + min(BLOCK * (number + 1), w.appended)
+
+
+@part_exactly
+def _size_of_block(window: int, number: int) -> int:
+    """Return how many bytes a block takes."""
+    begin, end = _rows_of_block(window, number)
+    return int(_BLOCK_HEAD + NUMBER * (end - begin) * window_at(window).width)
 
 
 @part_exactly
