@@ -119,6 +119,26 @@ def copy(as_json: JsonOption = False, store: StoreOption = None) -> None:
     print(json.dumps(numbers) if as_json else text)
 
 
+@app.command("export")
+def export(
+    series: SeriesArgument,
+    *,
+    to_mlflow: Annotated[bool, typer.Option("--mlflow", help="Log the version as a run of MLflow.")] = False,
+    version: VersionOption = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Give a version with its settings and scores to another program."""
+    if not to_mlflow:
+        raise SettingsError("no program is named: add --mlflow")
+    from tidecast.tools.mlflow_export import log_to_mlflow
+
+    models = _store(store)
+    _check_known(models, series)
+    run = log_to_mlflow(series, models, version)
+    print(json.dumps({"series": series, "run": run}) if as_json else f"{series} is the run {run} of MLflow")
+
+
 def _check_known(models: ModelStore, series: str | None) -> None:
     if series is not None and not models.versions(series):
         known = models.series()
