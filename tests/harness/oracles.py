@@ -14,8 +14,10 @@ from tidecast.models.experts import (
     FORGETTING,
     LSTM,
     MARGIN,
+    MARGIN_READINGS,
     NAIVE,
     PRETRAINED,
+    PRIOR_FADED,
     PRIOR_READINGS,
     PRIORS,
     PROVEN,
@@ -83,12 +85,12 @@ def with_prior(errors: Float, evidence: Float, answers: Float) -> Float:
         parent, ratio = PRIORS.get(name, (EXPERTS[NAIVE], 1.0))
         prior = ratio * compared.get(parent, compared.get(EXPERTS[NAIVE], math.nan))
         own = float(evidence[place])
-        weight = PRIOR_READINGS * max(0.0, 1 - own / PROVEN) if math.isfinite(prior) else 0.0
+        weight = PRIOR_READINGS * max(0.0, 1 - own / PRIOR_FADED) if math.isfinite(prior) else 0.0
         if name in known:
             compared[name] = (own * known[name] + weight * prior) / (own + weight) if weight else known[name]
         elif math.isfinite(prior):
             compared[name] = prior
-    margin = np.where(np.arange(len(EXPERTS)) < PRETRAINED, 0.0, MARGIN * evidence / PROVEN)
+    margin = np.where(np.arange(len(EXPERTS)) < PRETRAINED, 0.0, MARGIN * np.minimum(1, evidence / MARGIN_READINGS))
     return np.array([compared.get(name, math.nan) for name in EXPERTS]) * (1 + margin)
 
 

@@ -19,7 +19,7 @@ EXPERTS = (
     "naive",  # the last value
     "seasonal_naive",  # the value one season ago; for a season too long for the window, its profile at the recent level
     "long_seasonal_naive",  # the same for a second, longer season
-    "smoothing",  # simple exponential smoothing
+    "smoothing",  # simple exponential smoothing; without a model its rate is fixed
     "linear",  # autoregression on recent and seasonal lags, by ridge
     "linear_robust",  # the same by least absolute deviations
     "linear_season",  # the same with the first season's lags alone
@@ -38,6 +38,7 @@ EXPERTS = (
 NAIVE, LSTM, SHARED = 0, EXPERTS.index("lstm"), EXPERTS.index("shared_lstm")
 LINEAR_KNOWN = EXPERTS.index("linear_known")
 OWN = EXPERTS.index("own")
+SMOOTHING = EXPERTS.index("smoothing")
 PRETRAINED, SEASONAL_CHANGE = EXPERTS.index("pretrained"), EXPERTS.index("seasonal_change")
 ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") + 1)
 SEASONAL_NAIVES = slice(EXPERTS.index("seasonal_naive"), EXPERTS.index("long_seasonal_naive") + 1)
@@ -52,23 +53,25 @@ HALF_LIVES = (100.0, 25.0)
 CHANGED_READINGS = 300
 FORGETTING = 1 - 0.5 ** (1 / np.array(HALF_LIVES))[:, None]  # (records, 1)
 # A new expert begins as if its errors had been this multiple of another expert's for `PRIOR_READINGS` readings. So no
-# series pays for an expert before it has proved itself. Ratios from synthetic series; every other expert has 1.
+# series pays for an expert before it has proved itself. Every other expert has the ratio 1.
 PRIORS = {
-    "pretrained": ("naive", 0.9),
+    "pretrained": ("naive", 0.5),
+    "smoothing": ("pretrained", 1.5),
     "seasonal_naive": ("pretrained", 1.5),
     "long_seasonal_naive": ("pretrained", 1.5),
     "seasonal_change": ("pretrained", 1.3),
-    "online_recent": ("pretrained", 1.2),
-    "online_season": ("online_recent", 1.05),
-    "online_seasons": ("online_season", 1.03),
+    "online_recent": ("pretrained", 1.4),
+    "online_season": ("online_recent", 1.1),
+    "online_seasons": ("online_season", 1.1),
 }
 PRIOR_READINGS = 10.0
-PROVEN = 200  # readings after which an expert's own errors alone count; the prior's weight falls evenly until then
-# Lasting handicap of the experts that need no training, once proven: on a random walk each is only a little worse than
-# the last value, and would share half of the weight.
-MARGIN = 0.04
-# The blend is smoother at first, when differences between experts may be chance: full sharpness after 80 readings.
-SHARPNESS_READINGS, FIRST_READINGS = 100.0, 20.0
+PRIOR_FADED = 60  # readings after which an expert's own errors alone count; the prior's weight falls evenly until then
+PROVEN = 200  # readings that are counted at most; more do not change how much is known of an expert
+# Lasting handicap of the experts that need no training: on a random walk each is only a little worse than the last
+# value, and would share half of the weight. It grows evenly with the readings.
+MARGIN, MARGIN_READINGS = 0.04, 100
+# The blend is smoother at first, when differences between experts may be chance: full sharpness after 70 readings.
+SHARPNESS_READINGS, FIRST_READINGS = 100.0, 30.0
 TERMS = 8  # sums have a multiple of so many terms, so that padding does not change any bit of them
 
 

@@ -154,7 +154,8 @@ def test_a_spike_among_the_first_readings_is_forgotten_too(shape: str, at: int) 
     Where the spike is one of the first two readings, the usual move is hardly known yet.
     """
     values = _shape(shape)
-    clean = _widths(_made(values)[at + SOON])
+    made = _made(values)[at + SOON // 2 : at + SOON]  # several, since the narrowest is so by chance
+    clean = np.max([_widths(forecast) for forecast in made], axis=0)
     for size in (1e3, 1e6, 1e12):
         spoiled = values.copy()
         spoiled[at] += size

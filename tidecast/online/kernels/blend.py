@@ -10,8 +10,10 @@ from tidecast.models.experts import (
     FIRST_READINGS,
     FORGETTING,
     MARGIN,
+    MARGIN_READINGS,
     NAIVE,
     PRETRAINED,
+    PRIOR_FADED,
     PRIOR_READINGS,
     PRIORS,
     PROVEN,
@@ -116,16 +118,16 @@ def _write_compared(errors: Float32, evidence: Bytes, answers: Float, compared: 
         if not math.isfinite(prior):
             prior = compared[NAIVE]
         prior *= _RATIOS[expert]
-        if known and (evidence[expert] >= PROVEN or not math.isfinite(prior)):
+        if known and (evidence[expert] >= PRIOR_FADED or not math.isfinite(prior)):
             compared[expert] = errors[expert]
         elif known:
             own = float(evidence[expert])
-            weight = PRIOR_READINGS * (1 - own / PROVEN)
+            weight = PRIOR_READINGS * (1 - own / PRIOR_FADED)
             compared[expert] = (own * errors[expert] + weight * prior) / (own + weight)
         else:
             compared[expert] = prior
     for expert in range(PRETRAINED, len(compared)):
-        compared[expert] *= 1 + MARGIN * (evidence[expert] / PROVEN)
+        compared[expert] *= 1 + MARGIN * min(1.0, evidence[expert] / MARGIN_READINGS)
 
 
 @part_exactly

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE
+from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE, SMOOTHING
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels.decorators import compiled, part
 from tidecast.online.kernels.pointers import record_at
@@ -110,7 +110,7 @@ def forecast_online(
         teaching: `(n,)` each. Not 0 where a reading teaches: it follows no gap and is not doubted. And not 0 where it
             is doubted: the newest row is not the reading, so the next reading teaches nothing either.
         seasons: of each reading's series.
-        trained: `(n,)` not 0: the series' model has forecast the seasonal naives.
+        trained: `(n,)` not 0: the series' model has forecast the seasonal naives and the smoothing.
         forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
         kept: written, unless it is empty.
     """
@@ -135,7 +135,10 @@ def forecast_online(
             forecasts[i, _FIRST:],
             coefficients,
         )
+        if not trained[i]:
+            forecasts[i, SMOOTHING] = smoothed(values, online.levels)
         if had_spike:
+            forecasts[i, SMOOTHING] = np.nan
             forecasts[i, _FIRST:] = np.nan
             coefficients[:] = np.nan
         if len(kept.scales) > 0:
@@ -188,6 +191,13 @@ def write_seasonal(values: Float, seasons: Int64, profiles: Float, trained: int,
             forecasts[_SEASONAL_NAIVE + i] = values[held - 1] + profiles[i, 0] + profiles[i, 2]
         elif not trained and 0 < seasons[i] <= held:
             forecasts[_SEASONAL_NAIVE + i] = values[held - seasons[i]]
+
+
+@part
+def smoothed(values: Float, levels: Float) -> float:
+    """Return the forecast of simple exponential smoothing: the faster level."""
+    forecast = values[len(values) - 1] + levels[0]
+    return forecast if math.isfinite(forecast) else math.nan
 
 
 @part

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.arrays import Float
-from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE
+from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE, SMOOTHING
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels import online_linear as kernel
 from tidecast.online.kernels.further import paths
@@ -31,6 +31,7 @@ def learned(
     seasons: tuple[int, int] = NO_SEASONS,
     skipped: tuple[int, ...] = (),
     kept: kernel.Coefficients | None = None,
+    trained: int = 0,
 ) -> Float:
     """Learn from all readings in one call, and return every expert's forecasts, `(readings, experts)`."""
     n = len(y)
@@ -47,7 +48,7 @@ def learned(
         np.full(n, np.inf),
         (learns, nothing),
         known,
-        nothing,
+        nothing + trained,
         forecasts,
         kept or kernel.Coefficients.empty(0),
     )
@@ -247,6 +248,26 @@ def test_seasons_are_repeated_as_soon_as_they_are_held() -> None:
     assert np.isnan(naives[:3, 0]).all()
     assert np.isnan(naives[:6, 1]).all()
     assert np.isnan(forecasts[:4, SEASONAL_CHANGE]).all()
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+def test_a_series_without_a_model_is_smoothed(trained: int) -> None:
+    """A mean at first, then by a fixed rate; a model has its own rate. Further steps go on in the same way."""
+    y = np.random.default_rng(7).normal(size=30)
+    kept = kernel.Coefficients.empty(len(y))
+    forecasts = learned(new_online(), y, kept=kept, trained=trained)[:, SMOOTHING]
+    expected = [y[0]]
+    for n, newest in enumerate(y[1:], 2):
+        expected.append(expected[-1] + max(kernel.FAST, 1 / n) * (newest - expected[-1]))
+    np.testing.assert_allclose(forecasts, np.full(len(y), np.nan) if trained else expected, atol=1e-12)
+    one = np.ones(1, np.int64)
+    rows = paths.with_room(Rows(y, one * len(y), one * len(y), one), 1)
+    paths.append(rows, np.array([2.0]))
+    further = np.full((1, len(EXPERTS)), np.nan)
+    last = kernel.Coefficients(*(part[-1:] for part in kept))
+    paths.forecast_further(last, rows, np.zeros((1, 2), np.int64), one * trained, further)
+    level = expected[-1] + kernel.FAST * (2.0 - expected[-1])
+    np.testing.assert_allclose(further[0, SMOOTHING], np.nan if trained else level)
 
 
 def test_the_state_stays_small() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import ONLINE
+from tidecast.models.experts import ONLINE, SMOOTHING
 from tidecast.online.kernels.decorators import compiled, compiled_exactly, part
 from tidecast.online.kernels.online_linear import (
     FARTHEST_LEVEL,
@@ -12,6 +12,7 @@ from tidecast.online.kernels.online_linear import (
     SLOW,
     Coefficients,
     finite,
+    smoothed,
     within,
     write_seasonal,
     write_terms,
@@ -64,7 +65,7 @@ def forecast_further(learned: Coefficients, rows: Rows, seasons: Int64, trained:
         learned: the experts after the last reading; the levels follow the new row.
         rows: the newest rows of each series.
         seasons: `(n, 2)` in rows; 0: the series has no such season.
-        trained: `(n,)` not 0: the series' model has forecast the seasonal naives.
+        trained: `(n,)` not 0: the series' model has forecast the seasonal naives and the smoothing.
         forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
     """
     terms = np.empty(ONLINE_TERMS)
@@ -77,6 +78,8 @@ def forecast_further(learned: Coefficients, rows: Rows, seasons: Int64, trained:
         newest = values[len(values) - 1]
         scale = learned.scales[i]
         _follow(learned.levels[i], newest - values[len(values) - 2], scale)
+        if not trained[i]:
+            forecasts[i, SMOOTHING] = smoothed(values, learned.levels[i])
         terms[:] = 0.0
         write_terms(learned.levels[i], values, seasons[i], unknown, terms)
         for expert in range(_EXPERTS):
