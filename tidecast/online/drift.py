@@ -10,10 +10,15 @@ cut at five of those means, so that a single outlier does not raise an alarm. Th
   forecast changes follow a new level within a reading or two, so the errors are soon small again; the distance stays
   large for a season. Without a season, the signed errors are added up, uncut. Once they amount to a jump, the usual
   level is frozen, and 56 more readings must stay away from it, on the jump's side of the level before: after an outlier
-  a series comes back, and so do most random walks. A reading that came back cancels twelve that stayed.
+  a series comes back, and so do most random walks. A reading that came back cancels twelve that stayed. A series that
+  is like a random walk must jump in one step.
 - `season`: that distance less its own drifting mean, which is large when the shape of a season changes. If the signed
   errors have just detected a jump and every reading since has stayed away, the change is reported as one of the level.
-- `model_degraded`: the share in the blend that the series' own LSTM has lost.
+
+  With two seasons, such as a day and a week, alarms from the distance must be confirmed by the readings after them.
+  After a change these are like those of the day before and unlike those of the week before. After a holiday it is the
+  reverse.
+- `model_degraded`: the share in the blend that the series' own LSTM has lost, without the first quarter.
 
 After an alarm the record is reset, because the usual values must be learned again, and no alarm is raised for a while.
 The constants were chosen for nine public sets together, those of jumps on half of them; `docs/drift.md` has the

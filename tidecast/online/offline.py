@@ -198,7 +198,7 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
     nothing = np.zeros(n, np.int64)
     # Each forecast is made when the reading before it arrives; nothing was forecast before the first.
     arrived = np.concatenate([[np.nan], actual[:-1]])[:n]
-    readings = Readings(np.arange(n), arrived, nothing, nothing, moves, nothing, moves, nothing)
+    readings = Readings(np.arange(n), arrived, nothing, nothing, moves, nothing, moves, nothing, nothing)
     champions = Champions(nothing, nothing, np.zeros(n), nothing)
     records = np.full(n, address_of(record))
     return score_batch(records, readings, forecasts, champions, np.array([0.5]), (-np.inf, np.inf))

@@ -84,14 +84,15 @@ DRIFT = np.dtype(
     (
         np.record,
         [
-            *_floats("seen"),  # readings
-            *_floats("quiet"),  # no alarm until that many readings
+            *_singles("seen", "pairs"),  # readings; those with a known reading a season before
+            # No alarm until that many readings; readings that stayed away since the signed errors detected a jump.
+            *_singles("quiet", "stayed"),
+            # Readings that confirm an alarm from the distance, less those that contradict it; readings since; 0: none.
+            *_singles("confirmed", "waited"),
             *_floats("error", "error_sum"),  # mean |error|; its sum
             *_floats("center", "spread"),  # mean reading; mean distance from it
             *_floats("up", "down"),  # sums of the signed errors
-            *_floats("stayed"),  # readings that stayed away since these sums detected a jump
-            # Readings with a known reading a season before; their mean distance from it; its sum.
-            *_floats("pairs", "distance", "level_sum"),
+            *_floats("distance", "level_sum"),  # mean distance from the reading a season before; its sum
             # The drifting mean of that distance, signed; mean of |distance less it|; its sum.
             *_floats("shift", "rest", "season_sum"),
             *_floats("lstm_weight", "lost_weight"),  # mean weight of the own LSTM; sum of its losses

@@ -33,9 +33,11 @@ unhurried = hypothesis.settings(deadline=None, max_examples=60)
 
 
 @njit(error_model="numpy")
-def detect_drift(address: int, y: float, error: float, seasonal: float, weight: float) -> int:
+def detect_drift(
+    address: int, y: float, error: float, seasonal: tuple[float, float], weight: float, wanders: bool
+) -> int:
     """Run `drift_sums.detect_drift` as it is compiled into the worker's code."""
-    return drift_sums.detect_drift(address, y, error, seasonal, weight)
+    return drift_sums.detect_drift(address, y, error, seasonal, weight, wanders)
 
 
 class Detector:
@@ -45,9 +47,19 @@ class Detector:
         self._numbers = np.zeros(1, DRIFT)
         self.record: Any = self._numbers[0]
 
-    def add(self, y: float, error: float, seasonal: float = np.nan, weight: float = 0.0) -> int:
+    def add(
+        self,
+        y: float,
+        error: float,
+        seasonal: float = np.nan,
+        weight: float = 0.0,
+        *,
+        long: float = np.nan,
+        wanders: bool = False,
+    ) -> int:
         """Add a reading; return the kind of drift that it reveals."""
-        return detect_drift(address_of(self._numbers), float(y), float(error), float(seasonal), float(weight))
+        seasons = float(seasonal), float(long)
+        return detect_drift(address_of(self._numbers), float(y), float(error), seasons, float(weight), wanders)
 
 
 def detected(
@@ -141,6 +153,16 @@ def test_a_level_that_moves_is_detected(season: int | None, sign: int) -> None:
     assert (True, "level") == (500 <= at < 600, kind)
 
 
+@pytest.mark.parametrize("lasts", [24, 1000])
+def test_a_holiday_is_not_a_change_of_the_season(lasts: int) -> None:
+    """A day like no other, after which the week goes on as before, raises no alarm; a season that stays moved does."""
+    day = lasts + 504
+    y = seasonal(800, shift=lambda i: 12 * (504 <= i < day)) + 3 * (np.arange(800) // 24 % 7 > 4)
+    detector = Detector()
+    alarms = [i for i in range(168, 800) if detector.add(y[i], noise(800, 1)[i], y[i - 24], long=y[i - 168]) != NOTHING]
+    assert [504 < at < 560 for at in alarms[:1]] == ([True] if lasts > 24 else [])
+
+
 def test_a_season_that_moves_is_detected() -> None:
     """By half its length, though the errors be those of before."""
     y = seasonal(700, shift=lambda i: 12 * (i >= 500))
@@ -224,6 +246,25 @@ def test_a_reading_that_came_back_is_made_up_for_by_twelve_that_stayed() -> None
     errors[500] += 30
     y[540] = 0
     assert [(500 + JUMP_STAYS + JUMP_RETURNS + 1, "level")] == detected(y, errors)[:1]
+
+
+@pytest.mark.parametrize("steps", [1, 8])
+def test_a_walk_has_another_level_only_after_one_large_step(steps: int) -> None:
+    """A few small ones lead as far on any random walk."""
+    moves = noise(1000, 3)
+    moves[700 : 700 + steps] += 48 / steps
+    y = np.cumsum(moves)
+    detector = Detector()
+    alarms = [i for i in range(1, 1000) if detector.add(y[i], moves[i], wanders=True) != NOTHING]
+    assert alarms[:1] == ([700 + JUMP_STAYS] if steps == 1 else [])
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_jump_back_to_the_usual_level_is_a_change(side: int) -> None:
+    """The level before it was reached slowly, and is as far away."""
+    y = noise(1000) + side * np.interp(np.arange(1000), [0, 200, 700], [30, 30, -30])
+    y[800:] += side * 37
+    assert [(800 + JUMP_STAYS, "level")] == detected(y, np.diff(y, prepend=y[0]))
 
 
 @pytest.mark.parametrize("side", [1, -1])

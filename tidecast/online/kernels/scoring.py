@@ -34,6 +34,7 @@ from tidecast.online.kernels.detection.watching import (
     SLOWLY,
     USUAL_JUMP,
     is_unusual_jump,
+    wanders,
     watch_reading,
 )
 from tidecast.online.kernels.guard import farthest, guarded_forecast, watch
@@ -113,6 +114,7 @@ class Readings(NamedTuple):
         arrived: `(n,)` epoch milliseconds.
         above: `(n,)` the distance from the profile of a long season; NaN where none is known.
         rules: `(n,)` addresses of the rules of anomalies; 0: the series is not watched, as it is that of a shadow.
+        longer_first: `(n,)` not 0: the second season is shorter than the first.
     """
 
     ts: Int64
@@ -123,6 +125,7 @@ class Readings(NamedTuple):
     arrived: Int64
     above: Float
     rules: Int64
+    longer_first: Int64
 
 
 def score_batch(
@@ -169,7 +172,7 @@ def warm() -> None:
     record = new_record(1)
     errors = np.ones((len(HALF_LIVES), len(EXPERTS)))
     champions = Champions(zeros + 1, zeros + errors.ctypes.data, number, zeros)
-    readings = Readings(zeros, number, zeros, zeros, number, zeros, number, zeros)
+    readings = Readings(zeros, number, zeros, zeros, number, zeros, number, zeros, zeros)
     score_batch(zeros + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
 
 
@@ -203,7 +206,8 @@ def _score_batch(
             scores.due[i] = record.watch.due
         version = champions.version[i]
         new_model = version != 0 and record.last_version != version
-        judged = not new_model and (version == 0 or readings.ts[i] > champions.trained_until[i])
+        learned = version != 0 and readings.ts[i] <= champions.trained_until[i]
+        judged = not new_model and not learned
         if new_model:
             record.last_version = version
             _begin_model(at, record, champions.errors[i], champions.half_width[i], len(levels))
@@ -220,8 +224,9 @@ def _score_batch(
         scores.new_model[i] = new_model
         scores.drift[i] = NOTHING
         if judged and not readings.skipped[i] and not math.isnan(error):
-            scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, _nearer_season(record.answers, y), lstm_weight)
-        _join_level(at, record, scores, i)
+            seasonal = _seasonal(record.answers, readings.longer_first[i])
+            scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, seasonal, lstm_weight, wanders(record.watch))
+        _join_level(at, record, scores, i, learned)
         _copy(record.answers, answers[i])
         record.pending_forecast = yhat
         scores.yhat[i] = yhat
@@ -231,11 +236,11 @@ def _score_batch(
 
 
 @part_exactly
-def _nearer_season(answers: Any, y: float) -> float:
-    """Return the nearer seasonal forecast, NaN without any: a week explains weekends, which a day does not."""
-    first = answers[_SEASONAL]
-    second = answers[_LONG_SEASONAL]
-    return float(second if math.isnan(first) or abs(y - second) < abs(y - first) else first)
+def _seasonal(answers: Any, longer_first: int) -> tuple[float, float]:
+    """Return the seasonal forecasts, that of the shorter season first."""
+    first = float(answers[_SEASONAL])
+    second = float(answers[_LONG_SEASONAL])
+    return (second, first) if longer_first else (first, second)
 
 
 @part_exactly
@@ -257,10 +262,15 @@ def _begin_model(at: int, record: Any, first_errors: int, half_width: float, lev
 
 
 @part_exactly
-def _join_level(at: int, record: Any, scores: BatchScores, i: int) -> None:
-    """Report a change of level once, whether the watch or the drift has detected it; set the degraded condition."""
+def _join_level(at: int, record: Any, scores: BatchScores, i: int, learned: bool) -> None:
+    """Report a change of level once, whether the watch or the drift has detected it; set the degraded condition.
+
+    A model that has learned from the reading knows the new level, so it is not reported.
+    """
     drift = drift_at(at + _DRIFT_AT)
     scores.statistic[i] = drift.statistic
+    if learned:
+        scores.watched[i] &= ~(LEVEL | SLOWLY)
     if scores.watched[i] & (LEVEL | USUAL_JUMP):
         begin_drift(at + _DRIFT_AT)
         scores.drift[i] = LEVEL_MOVED if scores.watched[i] & LEVEL else NOTHING

@@ -12,6 +12,11 @@ from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.series_entry import SeriesEntry
 
 
+def longer_first(seasons: Int64) -> Int64:
+    """Return `(n,)` for `(n, 2)` season lengths: 1 where the second is shorter than the first and not 0."""
+    return ((seasons[:, 1] > 0) & (seasons[:, 1] < seasons[:, 0])).astype(np.int64)
+
+
 class Scorer:
     """The scoring of forecasts with fixed levels and bounds.
 
@@ -87,5 +92,6 @@ class Scorer:
             batch.arrived[chosen],
             np.where(np.isfinite(above[:, 0]), above[:, 0], above[:, 1]),
             rules,
+            longer_first(batch.seasons[chosen]),
         )
         return score_batch(records, readings, forecasts, champions, self._levels, self._bounds)

@@ -57,17 +57,10 @@ def score_one(
         np.array([number["half_width"]]),
         np.array([number["trained_until"]], np.int64),
     )
-    none_skipped = np.zeros(1, np.int64)
-    reading = Readings(
-        np.array([ts]),
-        np.array([y]),
-        none_skipped,
-        np.array([doubted]),
-        np.array([usual]),
-        none_skipped,
-        np.full(1, np.nan),
-        none_skipped,
-    )
+    none = np.zeros(1, np.int64)
+    unknown = np.full(1, np.nan)
+    known = (np.array([ts]), np.array([y]), none, np.array([doubted]), np.array([usual]))
+    reading = Readings(*known, none, unknown, none, none)
     at = np.array([address_of(record)])
     everywhere = (-math.inf, math.inf)
     return score_batch(at, reading, answers[None], champions, np.array([0.9]), everywhere)
@@ -190,7 +183,7 @@ def test_a_forecast_stays_within_its_bounds() -> None:
     record = new_record(1)
     nothing = np.zeros(1, np.int64)
     champions = Champions(nothing, nothing, np.zeros(1), nothing)
-    reading = Readings(nothing, np.zeros(1), nothing, nothing, np.zeros(1), nothing, np.zeros(1), nothing)
+    reading = Readings(nothing, np.zeros(1), nothing, nothing, np.zeros(1), nothing, np.zeros(1), nothing, nothing)
     at = np.array([address_of(record)])
     levels = np.array([0.9])
     scores = score_batch(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))

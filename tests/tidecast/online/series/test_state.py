@@ -14,7 +14,7 @@ from tidecast.online.intervals import Tracker
 from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.shadow_test import begin, end
 from tidecast.online.window import Window
-from tidecast.wire.state_format import BLOCK, DRIFT, GUARD, STATE_FORMAT, further_numbers, numbers_in
+from tidecast.wire.state_format import BLOCK, DRIFT, GUARD, STATE_FORMAT, further_numbers
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)
 number = st.floats(allow_nan=False, allow_infinity=False)
@@ -49,7 +49,8 @@ def states(draw: st.DrawFn) -> SeriesState:
     state.answers[:] = draw(arrays(np.float64, len(EXPERTS), elements=answer))
     state.errors[:] = draw(arrays(np.float32, (len(HALF_LIVES), len(EXPERTS)), elements=error))
     for name, kind in (("guard", GUARD), ("drift", DRIFT)):
-        state.fields[name] = tuple(draw(arrays(np.float64, numbers_in(kind), elements=number)))
+        for field in kind.names or ():
+            state.fields[name][field] = draw(number if kind[field] == np.float64 else error)
     for tracker in state.trackers:
         tracker.numbers[:] = draw(trackers).numbers
     count = further_numbers(state.further, state.levels)

@@ -17,25 +17,33 @@ LEVEL_ALLOWED, LEVEL_MOST = 1.0, 45.0  # in means of the distance from the readi
 SEASON_ALLOWED, SEASON_MOST = 1.0, 27.0  # in means of the rest: that distance less its drifting mean
 FOLLOWING = 0.3  # weight of the newest distance in the drifting mean
 FOLLOWED_MOST = 3.0  # means of the rest: an outlier moves the drifting mean by no more
-SEASON_APART = 0.7  # of the spread: there is a season if readings a season apart are nearer to each other
+SEASON_APART = 0.75  # of the spread: there is a season if readings a season apart are nearer to each other
 JUMP_ALLOWED = 1.0  # in means of the absolute error
 JUMP_MOST, JUMP_LEAST = 15.0, 1.5  # the errors of a jump must add up to more, in those means and in spreads
 FAR_MOST, FAR_LEAST = 4.0, 3.0  # or to these: with more spreads, fewer means are enough
 # A reading stays at the new level under two conditions: it is so many spreads away from the usual level; and it is so
 # much of the jump away from the level before, on the side of the jump.
 JUMP_AWAY, JUMP_KEPT = 0.7, 0.1
+JUMP_WHOLE = 0.7  # so much of the jump away from the level before is enough: a jump may lead to the usual level
 JUMP_STAYS = 56  # readings beyond the first that must stay at the new level
 JUMP_RETURNS = 12  # a reading back at the old level cancels this many at the new one
 BEFORE = 0.1  # weight of the newest reading in the level before a jump
 JUMP_STOOD = 7  # after so many readings at the new level, the change is one of the level, not of the season
-LOSS_ALLOWED, LOSS_MOST = 0.1, 30.0  # in weights of the blend
+# With two seasons, an alarm from the distance of a season before is confirmed by the readings after it: by so many more
+# that are close to the reading of the shorter season before and far from the other one than the reverse.
+CONFIRMED = 8.0
+CLOSE, APART = 1.5, 2.5  # in means of the distance
+UNDECIDED = 72.0  # readings after which an alarm that is not confirmed is dropped
+LOSS_ALLOWED, LOSS_MOST = 0.25, 30.0  # in weights of the blend
 TOO_LARGE = 1e150  # sizes below it have finite sums and quotients
 drift_at = record_at(DRIFT)
 _NUMBERS = numbers_in(DRIFT)
 
 
 @part_exactly
-def detect_drift(address: int, y: float, error: float, seasonal: float, weight: float) -> int:
+def detect_drift(
+    address: int, y: float, error: float, seasonal: tuple[float, float], weight: float, wanders: bool
+) -> int:
     """Add a reading to the drift numbers at an address; return the detected kind, or NOTHING.
 
     Args:
@@ -43,18 +51,22 @@ def detect_drift(address: int, y: float, error: float, seasonal: float, weight: 
             and `jump` the new one less the old one.
         y: the reading.
         error: the error of its forecast.
-        seasonal: the reading a season before it, of two seasons the nearer one; NaN without a season.
+        seasonal: the readings one season before it, the shorter season first; NaN without that season.
         weight: the present weight of the own LSTM.
+        wanders: whether the series is like a random walk.
     """
     drift = drift_at(address)
     if not (abs(y) < TOO_LARGE and abs(error) < TOO_LARGE):
         return NOTHING
     drift.seen += 1
     n = min(drift.seen, USUAL)
-    _add_error(drift, y, error, n)
-    distance = y - seasonal
+    _add_error(drift, y, error, n, wanders)
+    short = y - seasonal[0]
+    long = y - seasonal[1]
+    distance = long if math.isnan(short) or abs(long) < abs(short) else short
     if abs(distance) < TOO_LARGE:  # false without a seasonal forecast
         _add_distance(drift, distance)
+        _confirm(drift, abs(short), abs(long))
     drift.lstm_weight += (weight - drift.lstm_weight) / n
     drift.lost_weight = max(0.0, drift.lost_weight + drift.lstm_weight - weight - LOSS_ALLOWED)
     if drift.seen <= max(WARM_UP, drift.quiet):
@@ -94,9 +106,16 @@ def _clear_sums(drift: Any) -> None:
     drift.up = 0.0
     drift.down = 0.0
     drift.stayed = 0.0
+    drift.lost_weight = 0.0
+    _clear_distances(drift)
+
+
+@part_exactly
+def _clear_distances(drift: Any) -> None:
     drift.level_sum = 0.0
     drift.season_sum = 0.0
-    drift.lost_weight = 0.0
+    drift.confirmed = 0.0
+    drift.waited = 0.0
 
 
 @part_exactly
@@ -104,32 +123,32 @@ def _statistic(drift: Any, kind: int) -> float:
     """Return the sum of a kind of drift, in thresholds."""
     if kind == ERRORS_ROSE:
         return float(drift.error_sum / ERRORS_MOST)
-    if kind == LEVEL_MOVED:
-        return _level_statistic(drift)
-    return float(drift.season_sum / SEASON_MOST if kind == SEASON_CHANGED else drift.lost_weight / LOSS_MOST)
+    if kind == MODEL_DEGRADED:
+        return float(drift.lost_weight / LOSS_MOST)
+    distances = _distance_statistic(drift)
+    return max(distances, drift.stayed / JUMP_STAYS) if kind == LEVEL_MOVED else distances
 
 
 @part_exactly
 def _detected_kind(drift: Any) -> int:
     """Return the detected kind of drift; of several, the most specific one."""
-    if _level_statistic(drift) > 1:
+    if drift.stayed > JUMP_STAYS:
         return LEVEL_MOVED
-    if drift.season_sum > SEASON_MOST:
-        return SEASON_CHANGED
+    if _distance_statistic(drift) > 1 and (drift.waited == 0 or drift.confirmed >= CONFIRMED):
+        return LEVEL_MOVED if drift.level_sum > LEVEL_MOST or drift.stayed > JUMP_STOOD else SEASON_CHANGED
     if drift.error_sum > ERRORS_MOST:
         return ERRORS_ROSE
     return MODEL_DEGRADED if drift.lost_weight > LOSS_MOST else NOTHING
 
 
 @part_exactly
-def _level_statistic(drift: Any) -> float:
-    """Return the largest statistic of a level change, in thresholds."""
-    shape = drift.season_sum / SEASON_MOST if drift.stayed > JUMP_STOOD else 0.0
-    return float(max(drift.stayed / JUMP_STAYS, drift.level_sum / LEVEL_MOST, shape))
+def _distance_statistic(drift: Any) -> float:
+    """Return the larger sum of the distance from a season before, in thresholds."""
+    return float(max(drift.level_sum / LEVEL_MOST, drift.season_sum / SEASON_MOST))
 
 
 @part_exactly
-def _add_error(drift: Any, y: float, error: float, n: float) -> None:
+def _add_error(drift: Any, y: float, error: float, n: float, wanders: bool) -> None:
     size = abs(error)
     spread = drift.spread
     drift.error = _running_mean(drift.error, size, n)
@@ -144,13 +163,23 @@ def _add_error(drift: Any, y: float, error: float, n: float) -> None:
     if mean > 0:
         drift.up = min(TOO_LARGE, max(0.0, drift.up + error / mean - JUMP_ALLOWED))
         drift.down = min(TOO_LARGE, max(0.0, drift.down - error / mean - JUMP_ALLOWED))
-    _add_jump(drift, y, away, spread)
+    errors = max(drift.up, drift.down)
+    if wanders:
+        errors = min(errors, size / mean if mean > 0 else 0.0)  # a walk gets as far in many steps, and jumps in one
+    _add_jump(drift, y, away, spread, errors)
 
 
 @part_exactly
-def _add_jump(drift: Any, y: float, away: float, spread: float) -> None:
-    """Count a reading that stayed at the level after a jump, or came back from it."""
-    errors = max(drift.up, drift.down)
+def _add_jump(drift: Any, y: float, away: float, spread: float, errors: float) -> None:
+    """Count a reading that stayed at the level after a jump, or came back from it.
+
+    Args:
+        drift: the numbers.
+        y: the reading.
+        away: its distance from the usual level.
+        spread: the mean of these distances before.
+        errors: how far the newest errors lead, in means.
+    """
     size = min(errors * drift.error, TOO_LARGE)  # limited, as the mean may have grown since
     if drift.stayed == 0:
         jumped = errors > JUMP_MOST and size > JUMP_LEAST * spread
@@ -158,7 +187,8 @@ def _add_jump(drift: Any, y: float, away: float, spread: float) -> None:
         if jumped or (errors > FAR_MOST and size > FAR_LEAST * spread):
             drift.jump = size if drift.up >= drift.down else -size
     kept = (y - drift.near) * math.copysign(1.0, drift.jump)
-    if drift.jump != 0.0 and kept > JUMP_KEPT * abs(drift.jump) and away > JUMP_AWAY * spread:
+    least = JUMP_KEPT if away > JUMP_AWAY * spread else JUMP_WHOLE
+    if drift.jump != 0.0 and kept > least * abs(drift.jump):
         drift.stayed += 1
     else:
         drift.stayed = max(0.0, drift.stayed - JUMP_RETURNS)
@@ -175,9 +205,36 @@ def _add_distance(drift: Any, distance: float) -> None:
     drift.shift += FOLLOWING * max(-most, min(most, distance - drift.shift))
     drift.distance = _running_mean(drift.distance, abs(distance), n)
     drift.rest = _running_mean(drift.rest, rest, n)
-    if drift.distance < SEASON_APART * drift.spread:
+    if drift.distance < SEASON_APART * drift.spread and drift.waited == 0:
         drift.level_sum = _page_sum(drift.level_sum, abs(distance), drift.distance, LEVEL_ALLOWED)
         drift.season_sum = _page_sum(drift.season_sum, rest, drift.rest, SEASON_ALLOWED)
+
+
+@part_exactly
+def _confirm(drift: Any, short: float, long: float) -> None:
+    """Confirm an alarm from the distance if both seasons are known, or drop it.
+
+    After a change the readings are soon like those of the shorter season before, and for long not like those of the
+    longer one. After a holiday it is the reverse.
+
+    Args:
+        drift: the numbers.
+        short: the distance from the reading of the shorter season before.
+        long: that of the longer one; NaN without that season.
+    """
+    if drift.waited == 0 and _distance_statistic(drift) <= 1:
+        return
+    if not (short < TOO_LARGE and long < TOO_LARGE):
+        return
+    drift.waited += 1
+    close = CLOSE * drift.distance
+    apart = APART * drift.distance
+    if short < close and long > apart:
+        drift.confirmed += 1
+    elif long < close and short > apart:
+        drift.confirmed -= 1
+    if drift.confirmed <= -CONFIRMED or drift.waited > UNDECIDED:
+        _clear_distances(drift)
 
 
 @part_exactly

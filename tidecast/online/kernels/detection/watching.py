@@ -232,13 +232,13 @@ def _is_jump(watch: Any, anomaly: Any, distance: float) -> bool:
     """Return whether a distance from the level is unexpected, and large beside the usual distances."""
     errors = watch.up if distance > 0 else watch.down
     least = FAR * watch.away
-    if _wanders(watch):
+    if wanders(watch):
         least = max(least, WANDERED * anomaly.limits[LEVEL_WAY]) if watch.seen > KNOWN else math.inf
     return bool(errors > UNEXPECTED and abs(distance) > least)
 
 
 @part_exactly
-def _wanders(watch: Any) -> bool:
+def wanders(watch: Any) -> bool:
     """Return whether the last value is nearly as good a forecast as the published one, as on a random walk."""
     return bool(watch.error > WALK * watch.move)
 
@@ -273,7 +273,7 @@ def _add_to_jump(watch: Any, distance: float, facts: Float) -> int:
         watch.jump_sum *= kept / watch.stayed
         watch.stayed = kept
     size = abs(watch.jump) / watch.away if watch.away > 0 else MOST_STAYS
-    needed = WALK_STAYS if _wanders(watch) else max(LEAST_STAYS, min(MOST_STAYS, STAYS / size))
+    needed = WALK_STAYS if wanders(watch) else max(LEAST_STAYS, min(MOST_STAYS, STAYS / size))
     if watch.stayed <= 0 or watch.stayed >= needed:
         return _end_jump(watch, watch.stayed > 0, facts)
     return 0
