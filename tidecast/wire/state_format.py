@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 15  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 16  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 17  # as many as in `models/experts.py`
