@@ -29,7 +29,7 @@ from tidecast.tools.sizing.calibration import calibrate
 from tidecast.tools.sizing.coefficients import OWN
 from tidecast.tools.sizing.plan import Capacity, Workload, capacity_of
 from tidecast.wire import keys_of
-from worker.router import Router
+from worker.layout.router import Router
 
 WARM_UP = 4000  # readings of a round that does not count, and which estimates the size of the others
 SERVERS = 3  # of a cluster

@@ -10,7 +10,7 @@ from worker.scripts import script_of
 
 SCRIPTS = (
     *("acquire", "adopt", "attempt", "beat", "change", "claim", "close", "commit", "extent", "hold", "join", "known"),
-    *("layout", "names", "notify", "peek", "plan", "purge", "retain", "route", "settle"),
+    *("layout", "mark", "names", "notify", "peek", "plan", "prepare", "purge", "retain", "route", "settle"),
 )
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
 _UNKNOWN = "Unknown Redis command"  # the error of a script that calls a command that the server does not support

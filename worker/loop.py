@@ -20,7 +20,8 @@ from worker.acl import explain
 from worker.backoff import Backoff
 from worker.census import Census
 from worker.known_stream import KnownStream
-from worker.layouts import Layouts, Parts
+from worker.layout.layouts import Layouts, Parts
+from worker.layout.router import Router
 from worker.log_limiter import LogLimiter
 from worker.membership import EVERY_S, Membership
 from worker.metrics import Health
@@ -31,7 +32,6 @@ from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.router import Router
 from worker.stop import Stop
 
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica

@@ -27,13 +27,13 @@ from worker.backoff import LONGEST_S, SHORTEST_S
 from worker.bucket_copier import BucketCopier
 from worker.compiling import warm
 from worker.known_stream import KnownStream
-from worker.layouts import Layouts, Parts
+from worker.layout.layouts import Layouts, Parts
+from worker.layout.repartition import Repartitioner
 from worker.log_limiter import LogLimiter
 from worker.loop import Worker
 from worker.membership import Membership, claim_layout
 from worker.metrics import Health
 from worker.redis_failures import meaning_of
-from worker.repartition import Repartitioner
 from worker.retraining.child import COMMAND, check_installed
 from worker.retraining.late_schedule import LateSchedule
 from worker.stop import Stop, stop_on_signals

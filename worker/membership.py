@@ -37,13 +37,11 @@ class Membership:
 
     Attributes:
         layout: the layout that Redis had at the last look.
-        is_first: whether this worker's name was the first of the live workers' then: it does what one must do.
         hurried: whether to look more often, because of a repartition.
     """
 
     def __init__(self, redis: Redis, layout: Layout, name: str, lease_s: float) -> None:
         self.layout = layout
-        self.is_first = False
         self.hurried = False
         self._redis = redis
         self._join = redis.register_script(script_of("join"))
@@ -70,7 +68,6 @@ class Membership:
         self.layout = claim_layout(self._redis, self.layout)
         alive, cut = self._register(self._lease_s)
         self._alive = max(1, len(alive))
-        self.is_first = self._name.encode() == min(alive, default=b"")
         for name, stored in zip(cut[::2], cut[1::2], strict=True):
             place = f"{self._key} {name.decode(errors='backslashreplace')}"
             log_correction(place, stored, f"it counts as alive for {self._lease_s:g} s from now")

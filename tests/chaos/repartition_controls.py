@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from types import MappingProxyType
 
-from worker.repartition import Repartitioner
+from worker.layout.repartition import Repartitioner
 from worker.scripts import script_of
 
 FENCE = "redis.call('HINCRBY', lease, 'epoch', 1)"

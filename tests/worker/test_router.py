@@ -12,10 +12,10 @@ from tests.harness.connections import connected
 from tests.worker.harness import sample
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
+from worker.layout.router import Router
 from worker.loop import Worker
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.router import Router
 from worker.stop import Stop
 
 NOW = 1_700_000_000.0

@@ -9,6 +9,9 @@ from redis import Redis
 from tidecast.errors import SettingsError
 from tidecast.wire import Layout, repartition_key
 
+# KEYS: repartition   ARGV: the one to remove
+_REMOVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
 
 @dataclass(frozen=True, slots=True)
 class Repartition:
@@ -53,4 +56,13 @@ def read_repartition(redis: Redis, namespace: str) -> Repartition | None:
 
 def order_repartition(redis: Redis, namespace: str, wanted: Repartition) -> bool:
     """Store a repartition; return False if another one is stored."""
-    return bool(redis.set(repartition_key(namespace), orjson.dumps(asdict(wanted)), nx=True))
+    return bool(redis.set(repartition_key(namespace), _encode(wanted), nx=True))
+
+
+def remove_repartition(redis: Redis, namespace: str, wanted: Repartition) -> None:
+    """Remove a repartition that has ended, unless another one is stored by now."""
+    redis.register_script(_REMOVE)(keys=[repartition_key(namespace)], args=[_encode(wanted)])
+
+
+def _encode(wanted: Repartition) -> bytes:
+    return orjson.dumps(asdict(wanted))

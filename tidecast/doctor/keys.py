@@ -20,6 +20,7 @@ KINDS = {  # Redis types
     "routed": "hash",
     "muted": "hash",
     "orders": "hash",
+    "changed": "set",
     "requeued": "hash",
 }
 IN_LEASE = ("epoch", "expires_ms", "tried_size", "tries")

@@ -19,6 +19,7 @@ from tidecast.wire.messages import (
     is_entry_id,
     keys_of,
     partition_of,
+    repartition_claim_key,
     repartition_key,
 )
 from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT
@@ -52,6 +53,7 @@ __all__ = [
     "keys_of",
     "layout_of",
     "partition_of",
+    "repartition_claim_key",
     "repartition_key",
     "steps_of",
     "time_field_of",

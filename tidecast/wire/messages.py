@@ -39,9 +39,10 @@ class Keys:
     lease: str  # hash: epoch, owner, expiry
     events: str  # stream: events of series and models, for people and programs
     retrain: str  # hash: the last scheduled retraining and the next one
-    routed: str  # hash: stream -> its last reading that the router appended, see `worker/router.py`
+    routed: str  # hash: stream -> its last reading that the router appended, see `worker/layout/router.py`
     muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/records/mutes.py`
     orders: str  # hash: orders to delete or rename a series, see `connection/records/orders.py`
+    changed: str  # set: fields of `state` that were written since a repartition began to copy them, and its mark
     requeued: str  # hash: id of a dead letter -> the id under which its reading was pushed again
 
 
@@ -71,6 +72,11 @@ def is_copy(fields: Mapping[bytes, bytes]) -> bool:
 def repartition_key(namespace: str = "") -> str:
     """Return the key of the repartition that is under way, which all partitions share."""
     return f"{namespace}:repartition" if namespace else "repartition"
+
+
+def repartition_claim_key(namespace: str = "") -> str:
+    """Return the key with the worker that carries the repartition out, which all partitions share."""
+    return f"{repartition_key(namespace)}_claim"
 
 
 def common_keys(namespace: str = "") -> tuple[str, str]:

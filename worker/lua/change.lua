@@ -1,32 +1,36 @@
 -- Delete or rename series: change their states and mutes, write the events and remove the order, atomically.
 --
--- KEYS: lease, state, events, orders, muted, orders of another partition
+-- KEYS: lease, state, events, orders, muted, orders of another partition, changed
 -- ARGV: epoch, order (empty: the worker changes the series by itself), events_kept, handed (the order for that other
 --       partition, or empty), left (the order with what is left to do, or empty), then lists, each after its length:
 --       fields of `state` to delete..., series (old name, new name or empty)..., events (n, field, value, ...)...;
 --       then fields of `state` to write (name, value)... up to the end, without a length.
 -- Returns 1, or 0 if the order is gone: it was carried out, and the reply was lost.
-local lease, state, events, orders, muted, others = unpack(KEYS)
+local lease, state, events, orders, muted, others, changed = unpack(KEYS)
 local epoch, order, events_kept, handed, left = unpack(ARGV, 1, 5)
 if redis.call('HGET', lease, 'epoch') ~= epoch then
   return redis.error_reply('FENCED another worker holds the partition')
 end
-for key, kind in pairs({[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash', [others] = 'hash'}) do
+local kinds = {[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash', [others] = 'hash'}
+kinds[changed] = 'set'
+for key, kind in pairs(kinds) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
 if order ~= '' and not redis.call('HGET', orders, order) then return 0 end
+local noting = redis.call('EXISTS', changed) == 1 -- a repartition copies the states
 local i = 7
-local function in_parts(command, key, stop) -- parts that fit on the Lua stack
+local function in_parts(command, key, stop, width) -- parts that fit on the Lua stack
   while i <= stop do
     local last = math.min(i + 3999, stop)
     redis.call(command, key, unpack(ARGV, i, last))
+    for j = i, noting and last or 0, width do redis.call('SADD', changed, ARGV[j]) end
     i = last + 1
   end
 end
-in_parts('HDEL', state, 6 + tonumber(ARGV[6]))
+in_parts('HDEL', state, 6 + tonumber(ARGV[6]), 1)
 local series = tonumber(ARGV[i])
 i = i + 1
 for _ = 1, series do
@@ -44,7 +48,7 @@ for _ = 1, count do
   redis.call('XADD', events, 'MAXLEN', events_kept, '*', unpack(ARGV, i + 1, i + width))
   i = i + 1 + width
 end
-in_parts('HSET', state, #ARGV)
+in_parts('HSET', state, #ARGV, 2)
 if handed ~= '' then redis.call('HSET', others, order, handed) end
 if left ~= '' then
   redis.call('HSET', orders, order, left)

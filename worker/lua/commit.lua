@@ -1,12 +1,13 @@
 -- Publish a batch's forecasts and move the offset, atomically: all checks come before all writes.
 --
--- KEYS: lease, offset, readings, forecasts, dead, state, events; with merged forecasts the stream of all partitions
+-- KEYS: lease, offset, readings, forecasts, dead, state, events, changed; with merged forecasts the stream of all
+--       partitions
 -- ARGV: epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for, then lists, each after its
 --       length:
 --       counts (name, number)..., the forecasts' fields (name, JSON list of texts)..., with the ids first,
 --       dead letters (id, n, field, value, ...)..., events (n, field, value, ...)...;
 --       then the states (series, state)... up to the end, without a length.
-local lease, offset, readings, forecasts, dead, state, events, merged = unpack(KEYS)
+local lease, offset, readings, forecasts, dead, state, events, changed, merged = unpack(KEYS)
 local epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for = unpack(ARGV, 1, 9)
 
 local function is(key, kind)
@@ -63,6 +64,8 @@ for _, pair in ipairs(streams) do
     return redis.error_reply('WRONGKEY ' .. pair[1] .. ' is not a ' .. pair[2])
   end
 end
+local kind = redis.call('TYPE', changed).ok
+if kind ~= 'none' and kind ~= 'set' then return redis.error_reply('WRONGKEY ' .. changed .. ' is not a set') end
 local at, counts = 11, tonumber(ARGV[10])
 local fields = at + 2 * counts
 local letters = fields + 1 + 2 * tonumber(ARGV[fields])
@@ -135,10 +138,11 @@ for k = 1, told do
   add(events, k == told and events_kept, '*', unpack(ARGV, i + 1, i + width))
   i = i + 1 + width
 end
--- 7. The changed states, in parts that fit on the Lua stack.
+-- 7. The changed states, in parts that fit on the Lua stack. While a repartition copies states, their names are noted.
 while i <= #ARGV do
   local stop = math.min(i + 3999, #ARGV)
   redis.call('HSET', state, unpack(ARGV, i, stop))
+  for j = i, kind == 'set' and stop or 0, 2 do redis.call('SADD', changed, ARGV[j]) end
   i = stop + 1
 end
 -- 8. The new offset and the counts.

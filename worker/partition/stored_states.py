@@ -1,6 +1,6 @@
 """Read the committed states of a partition's series in portions, since all of them together are large."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import cast
@@ -15,6 +15,14 @@ from worker.scripts import script_of
 SERIES_AT_ONCE = 256
 FIELDS_AT_ONCE = 10_000
 NAMES_AT_ONCE = 1000
+
+
+def fields_of(redis: Redis, key: str, names: Sequence[bytes]) -> Iterator[dict[str, bytes | None]]:
+    """Yield some fields of the states with their values, a portion at a time; None for a field that does not exist."""
+    portion = Portion(FIELDS_AT_ONCE)
+    for at in range(0, len(names), FIELDS_AT_ONCE):
+        some = list(names[at : at + FIELDS_AT_ONCE])
+        yield {name.decode(): raw for name, raw in _values(redis, key, some, portion)}
 
 
 def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:

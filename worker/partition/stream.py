@@ -251,7 +251,8 @@ class Stream:
         if meanwhile:
             self._reader.ask(result.last)
         own = self.keys
-        keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events, *self._merged]
+        keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events]
+        keys += [own.changed, *self._merged]
         args = self._commit_arguments(epoch, started_from, result, lag)
         with refusals_explained():
             if meanwhile is None:
@@ -359,7 +360,7 @@ class Stream:
             StreamError: a key is of the wrong type.
         """
         own = self.keys
-        keys = [own.lease, own.state, own.events, own.orders, own.muted, change.to or own.orders]
+        keys = [own.lease, own.state, own.events, own.orders, own.muted, change.to or own.orders, own.changed]
         args = [epoch, change.order, self._settings.events_kept, change.handed, change.left, *change.arguments()]
         with refusals_explained():
             self._change(keys=keys, args=args)

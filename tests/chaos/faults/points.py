@@ -22,9 +22,9 @@ from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
+from worker.layout.router import Router
+from worker.layout.sources import Source
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
-from worker.router import Router
-from worker.sources import Source
 
 POINTS = (
     *("after acquire", "states loaded", "before a commit", "commit sent", "after a commit", "before release"),

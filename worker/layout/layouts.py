@@ -11,10 +11,10 @@ from redis import Redis
 from tidecast.settings import Settings
 from tidecast.wire import Layout, keys_of, layout_of
 from worker.backoff import Backoff
+from worker.layout.repartition import Repartitioner
+from worker.layout.router import Router
 from worker.membership import Membership
 from worker.partition.stream import Stream
-from worker.repartition import Repartitioner
-from worker.router import Router
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -56,7 +56,7 @@ class Layouts:
     Args:
         redis: the server or cluster.
         membership: the other workers, and the layout.
-        repartitioner: carries out the repartition, in the worker whose name is the first.
+        repartitioner: carries out the repartition, in one worker at a time.
         lease_s: how long a lease lasts, for pauses after failures.
     """
 
@@ -83,15 +83,15 @@ class Layouts:
         return self._membership.layout
 
     def move(self, settings: Settings) -> None:
-        """Work on the repartition for a moment, if there is one and this worker is the one that carries it out.
+        """Work on the repartition for a moment, if there is one and no other worker does.
 
         Raises:
             RedisError, StreamError, Unavailable, RuntimeError: it is tried again after a pause.
         """
-        if not self._membership.hurried or not self._membership.is_first or time.monotonic() < self._retry_at:
+        if not self._membership.hurried or time.monotonic() < self._retry_at:
             return
         try:
-            if not self._repartitioner.step(settings):
+            if self._repartitioner.step(settings):
                 self._membership.look_soon()
         except Exception:
             self._failures += 1

@@ -19,10 +19,10 @@ from redis import Redis
 from tidecast.online.batch import Entry
 from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair, keys_of, layout_of
+from worker.layout.sources import OLDEST, Source, closed_by_generation, sources_of, waiting
 from worker.partition.entry_reader import EntryReader
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
-from worker.sources import OLDEST, Source, closed_by_generation, sources_of, waiting
 
 MOST_FIELDS = 3900  # of a reading: a Lua call takes 8,000 values
 LAST_NUMBER = 2**64 - 1  # of an entry id
