@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+Int16 = NDArray[np.int16]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 

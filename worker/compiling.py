@@ -21,6 +21,7 @@ from tidecast.models.spec import Spec
 from tidecast.online import window
 from tidecast.online.kernels import network_inputs, online_linear, scoring
 from tidecast.online.kernels.further import intervals, paths
+from tidecast.online.kernels.linear import StackedExperts
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.series import state_encoder
@@ -32,7 +33,6 @@ from tidecast.start import LastingObjects, child_command
 Step = Callable[[], object]  # calls compiled functions, which are then loaded or compiled
 PATIENCE = 3.0  # the helper may take this many times as long as we do: its core may be busy with other work
 PATIENCE_S = 10.0  # additional time for the helper
-COLLECTED = 50_000  # new objects between two garbage collections while compiling
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -51,7 +51,7 @@ def load_or_compile(own: Sequence[Step], of_helper: Sequence[Step], on_cold: Cal
     if not own and not of_helper:
         return
     on_cold()
-    with _rare_collections():
+    with _without_collections():
         with _helper() if own and of_helper and _is_worth_it() else nullcontext():
             for step in own:
                 step()
@@ -62,7 +62,7 @@ def load_or_compile(own: Sequence[Step], of_helper: Sequence[Step], on_cold: Cal
 def compile_share(steps: Sequence[Step]) -> None:
     """Compile the helper's share; exit early if the parent process ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with _rare_collections():
+    with _without_collections():
         for step in steps:
             step()
 
@@ -110,14 +110,13 @@ def _helper() -> Iterator[None]:
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Collect garbage less often within the block: compiling creates many lasting objects, and this saves 6 %."""
-    usual = gc.get_threshold()
-    gc.set_threshold(COLLECTED, *usual[1:])
+def _without_collections() -> Iterator[None]:
+    """Collect no garbage within the block: compiling creates many lasting objects, and this saves a tenth."""
+    gc.disable()
     try:
         yield
     finally:
-        gc.set_threshold(*usual)
+        gc.enable()
 
 
 def _end_with_parent() -> None:
@@ -133,16 +132,15 @@ def _answer_network() -> None:
 
 def _answer_linear() -> None:
     at = np.zeros(1, np.int64)
-    whole_numbers = np.zeros((1, 1), np.int64)
-    numbers = np.zeros((1, 1))
-    panels = (whole_numbers, whole_numbers, np.zeros((1, 1, 1)), numbers, whole_numbers)
-    linear_answers(Rows(np.zeros(1), at + 1, at + 1, at + 1), at, panels)
+    short = np.zeros((1, 1), np.int16)
+    experts = StackedExperts(at, short, short, np.zeros((1, 1, 1)), np.zeros((1, 1)), short)
+    linear_answers(Rows(np.zeros(1), at + 1, at + 1, at + 1), at, experts)
 
 
 # Both shares take about the same time, counting the start of the helper.
-OWN = (_answer_network, online_linear.warm, scoring.warm, scoring.warm_trackers)
+OWN = (_answer_network, online_linear.warm, scoring.warm, scoring.warm_trackers, _answer_linear)
 FURTHER = (paths.warm, intervals.warm)  # only for forecasts of several steps
-OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm, _answer_linear)
+OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm)
 
 
 def _ignore() -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import structlog
 
@@ -11,6 +12,7 @@ from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
+from tidecast.start import LastingObjects
 from tidecast.wire import partition_of
 from worker.metrics import Health
 
@@ -136,8 +138,9 @@ class ModelLoader:
         allowed_s = self._credit_s if flowing else IDLE_LOADING_S if held else FREE_LOADING_S
         if allowed_s <= 0:
             return
-        while load_next() and time.monotonic() - began < allowed_s:
-            pass
+        with nullcontext() if held else LastingObjects():
+            while load_next() and time.monotonic() - began < allowed_s:
+                pass
         if flowing:
             self._credit_s -= time.monotonic() - began
 

@@ -203,5 +203,5 @@ def window_seasons(seasons: Iterable[int]) -> list[int]:
 
 def network_seasons(seasons: tuple[int, ...], count: int) -> NDArray[np.int64]:
     """Return the seasons that a network with so many seasonal inputs reads, `(count,)`: shorter first, 0 for none."""
-    chosen = sorted(window_seasons(seasons[:MOST_SEASONS]))[:count]
+    chosen = sorted(window_seasons(seasons[:MOST_SEASONS]))[:count] if count else []
     return np.array([*chosen, *[0] * (count - len(chosen))], np.int64)

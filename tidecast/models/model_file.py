@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
+from tidecast.arrays import Float
 from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
@@ -45,6 +46,7 @@ _OWN = {"own": np.uint8}  # the state of an expert of the user's own, if it has 
 _PROFILES = {"profiles.numbers": np.int64, "profiles.bins": np.float32}  # those of its long seasons, if any
 _KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE | _OWN | _PROFILES  # all other arrays are weights
 _PANEL_PARTS, _NEWEST_PARTS, _PROFILE_PARTS = fields(LinearExperts), fields(NewestRows), fields(SeasonProfiles)
+_DECODER = JSONDecoder()
 _TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 
 Arrays = dict[str, NDArray[Any]]  # by their names in a file
@@ -146,7 +148,7 @@ def _usual(content: bytes) -> tuple[Header, Arrays] | None:
         head = content[8:end].decode()
         if not head.startswith(METADATA):
             return None
-        metadata, stop = JSONDecoder().raw_decode(head, len(METADATA))
+        metadata, stop = _DECODER.raw_decode(head, len(METADATA))
         text = metadata[HEADER]
         header = Header.model_validate_json(text)
         table = _table(head[stop:].rstrip(" "), header.spec, network=header.network)
@@ -310,16 +312,21 @@ def _check_panel(panel: LinearExperts, header: Header, path: Path | str) -> None
         _within(panel.lags, 2 * MAX_SEASON)
         and _within(panel.columns, header.spec.columns - 1)
         and _within(panel.needs, 2 * MAX_SEASON + 1)
-        and np.isfinite(panel.coefficients).all()
-        and np.isfinite(panel.bias).all()
-        and not (panel.errors < 0).any()
+        and _is_finite(panel.coefficients)
+        and _is_finite(panel.bias)
+        and not np.fmin.reduce(panel.errors, axis=None) < 0
     )
     if not sound:
         raise ModelError(f"{path}: its panel reads rows or columns that no series has: train it again")
 
 
 def _within(numbers: NDArray[np.int64], most: int) -> bool:
-    return bool(numbers.view(np.uint64).max() <= most)  # a negative number is a large one there
+    return bool(np.maximum.reduce(numbers.view(np.uint64)) <= most)  # a negative number is a large one there
+
+
+def _is_finite(numbers: Float) -> bool:
+    """Return whether all numbers are finite: first by one product, which is not finite either if one is not."""
+    return math.isfinite(np.vdot(numbers, numbers)) or bool(np.isfinite(numbers).all())
 
 
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:

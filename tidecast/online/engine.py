@@ -106,10 +106,11 @@ class Engine:
         header = model.header
         old = slots.get(series)
         spec = model.spec
-        key = (spec if header.network else None, spec.columns, spec.known, len(model.panel.lags))
-        if key not in self._slabs:
-            self._slabs[key] = Slab(len(self._slabs), key, self._threads)
-        slab = self._slabs[key]
+        experts = tuple(np.flatnonzero(model.panel.needs).tolist())
+        key = (spec if header.network else None, spec.columns, spec.known, len(model.panel.lags), experts)
+        slab = self._slabs.get(key)
+        if slab is None:
+            slab = self._slabs[key] = Slab(len(self._slabs), key, self._threads)
         row = old.row if old and old.slab is slab else None
         if old and row is None:
             old.slab.release(old.row)

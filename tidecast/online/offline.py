@@ -18,6 +18,7 @@ from tidecast.models.model import Model, SeasonProfiles, network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 from tidecast.online.engine import Engine
+from tidecast.online.kernels.linear import StackedExperts
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.online_linear import Coefficients, Seasons, forecast_online
 from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
@@ -85,7 +86,7 @@ def linear_forecasts(panel: LinearExperts, windows: Float, held: Int64) -> Float
 
     An expert that reads more rows than are real has NaN.
     """
-    stacked = (panel.lags[None], panel.columns[None], panel.coefficients[None], panel.bias[None], panel.needs[None])
+    stacked = StackedExperts.of([panel])
     return linear_answers(Rows.of_windows(windows, held), np.zeros(len(windows), np.int64), stacked)
 
 

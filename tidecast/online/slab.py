@@ -15,6 +15,7 @@ from tidecast.models.known.inputs import KnownInputs
 from tidecast.models.model import MOST_SEASONS, Model, NewestRows, SeasonProfiles, network_seasons
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
+from tidecast.online.kernels.linear import StackedExperts
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
@@ -35,11 +36,11 @@ _STACKED = (  # the parts of a slab that hold a row for each model, beside the w
     "_bias",
     "_needs",
 )
-# The network's shape, the numbers of a row, the known inputs, the panel's terms.
-Key = tuple[Spec | None, int, tuple[str, ...], int]
+# The network's shape, the numbers of a row, the known inputs, the panel's terms, its experts among the linear ones.
+Key = tuple[Spec | None, int, tuple[str, ...], int, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelSlot:
     """The place of a series' champion in the engine, and its properties that the forecaster needs."""
 
@@ -69,7 +70,7 @@ class Slab:
     """The stacked models of one shape; the rows of removed models are reused."""
 
     def __init__(self, number: int, key: Key, threads: Threads) -> None:
-        spec, columns, known, terms = key
+        spec, columns, known, terms, experts = key
         self.number = number
         self.spec = spec
         self.known = known
@@ -83,12 +84,12 @@ class Slab:
         self.season_lengths = np.zeros((0, MOST_SEASONS), np.int64)
         self._layout = WeightLayout(spec) if spec else None
         self._weights = self._layout.slab(0) if self._layout else np.zeros((0, 0), np.float32)
-        linear = len(LINEAR)
-        self._lags = np.zeros((0, terms), np.int64)
-        self._columns = np.zeros((0, terms), np.int64)
-        self._coefficients = np.zeros((0, linear, terms))
-        self._bias = np.zeros((0, linear))
-        self._needs = np.zeros((0, linear), np.int64)
+        self._experts = np.array(experts, np.int64)
+        self._lags = np.zeros((0, terms), np.int16)
+        self._columns = np.zeros((0, terms), np.int16)
+        self._coefficients = np.zeros((0, len(experts), terms))
+        self._bias = np.zeros((0, len(experts)))
+        self._needs = np.zeros((0, len(experts)), np.int16)
         self._free: list[int] = []
 
     def put(self, model: Model, row: int | None = None, growth: float = 1.0) -> int:
@@ -117,9 +118,9 @@ class Slab:
             self._lookups[row] = KnownLookup(KnownInputs.of(header))
         self._lags[row] = panel.lags
         self._columns[row] = panel.columns
-        self._coefficients[row] = panel.coefficients
-        self._bias[row] = panel.bias
-        self._needs[row] = panel.needs
+        self._coefficients[row] = panel.coefficients[self._experts]
+        self._bias[row] = panel.bias[self._experts]
+        self._needs[row] = panel.needs[self._experts]
         return row
 
     def lookup_of(self, row: int) -> KnownLookup | None:
@@ -150,15 +151,18 @@ class Slab:
             rows = with_known(rows, [self._lookups[row] for row in models.tolist()], next_ts, known)
         forecasts = self._predict(models, rows, next_ts)
         first = columns - len(self.known)
-        used = (self._coefficients[models, LINEAR_KNOWN - LINEAR.start] != 0) & (self._columns[models] >= first)
-        forecasts[lacks_terms(rows, self._lags[models], self._columns[models], used), LINEAR_KNOWN] = np.nan
+        lags = self._lags[models].astype(np.int64)
+        read = self._columns[models].astype(np.int64)
+        for place in np.flatnonzero(self._experts == LINEAR_KNOWN - LINEAR.start).tolist():
+            used = (self._coefficients[models, place] != 0) & (read >= first)
+            forecasts[lacks_terms(rows, lags, read, used), LINEAR_KNOWN] = np.nan
         forecasts[lacks_newest(rows, first), LSTM] = np.nan
         return forecasts
 
     def _predict(self, models: Int64, rows: Rows, next_ts: Int64) -> Float:
-        panels = (self._lags, self._columns, self._coefficients, self._bias, self._needs)
+        experts = StackedExperts(self._experts, self._lags, self._columns, self._coefficients, self._bias, self._needs)
         forecasts = np.full((len(models), len(EXPERTS)), np.nan)
-        forecasts[:, :LSTM] = linear_answers(rows, models, panels)
+        forecasts[:, :LSTM] = linear_answers(rows, models, experts)
         if self.spec and self._layout:
             full = np.flatnonzero(rows.held >= self.spec.window)
             if len(full):

@@ -50,9 +50,11 @@ class WeightLayout:
     def write(self, row: Float32, weights: lstm.Weights) -> None:
         """Write a network's weights into a row of a slab, `(size,)`."""
         for name, (offset, rows, columns, padded) in self._places.items():
-            place = row[offset : offset + rows * padded].reshape(rows, padded)[:, :columns]
+            place = row[offset : offset + rows * padded].reshape(rows, padded)
+            if padded != columns:
+                place = place[:, :columns]
             if name.startswith("lstm."):
-                np.multiply(weights[name], self._shares, out=place, dtype=np.float32)
+                np.multiply(weights[name], self._shares, out=place)
             else:
                 place[:] = weights[name].reshape(rows, columns)
 

@@ -195,7 +195,8 @@ class Window:
     @property
     def doubted(self) -> int:
         """Return how many of the newest rows stand for doubted readings; they hold the last believed value."""
-        return int(window_loops.count_doubted(self.address))
+        marks = self.filled[self.end - self.length : self.end]
+        return self.length if marks.all() else int(marks[::-1].argmin())
 
     @property
     def steps_seen(self) -> list[int]:
@@ -238,7 +239,7 @@ class Window:
             known: the lowest and the highest value of a model's history.
         """
         return int(
-            window_loops.push(self.address, ts, np.array(row, np.float64), max_gap, HistoryLimits(usual, *known))
+            window_loops.push_one(self.address, ts, np.array(row, np.float64), max_gap, HistoryLimits(usual, *known))
         )
 
     def newest(self, count: int) -> Float:
@@ -378,9 +379,8 @@ def warm() -> None:
     """Compile the loops, or load them from the cache."""
     window = Window(2, 1)
     ones = np.ones(1, np.int64)
-    window.push(1, [1.0], 0)
     window.clear()
-    window.step, window.doubted  # noqa: B018 - reading them compiles their loops
+    window.step  # noqa: B018 - reading it compiles its loop
     limits = np.ones(1), np.ones(1), np.ones(1)
     seasons = np.zeros((1, SEASONS), np.int64)
     take(ones * window.address, (2 * ones, ones, np.ones((1, 1))), ones, 0, limits, seasons, lambda _: None)

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
+from tidecast.models.experts import LSTM
 from tidecast.online.kernels import linear, network
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
 WORTH = 8  # pieces that are worth another thread: with fewer it costs more than it saves on busy cores
-Panels = tuple[Int64, Int64, Float, Float, Int64]  # the fields of `StackedExperts`
 PIECES = 4  # for each thread: if one is delayed, the others take its pieces
 
 
@@ -50,9 +50,8 @@ class Threads:
         return results
 
 
-def linear_answers(rows: Rows, models: Int64, panels: Panels) -> Float:
-    """Return the forecasts of the last value and the linear experts, `(n, 1 + experts)`; see `linear_forecast`."""
-    experts = linear.StackedExperts(*panels)
-    forecasts = np.empty((len(models), 1 + experts.needs.shape[1]))
+def linear_answers(rows: Rows, models: Int64, experts: linear.StackedExperts) -> Float:
+    """Return the forecasts of the last value and all linear experts, `(n, LSTM)`; NaN where one cannot forecast."""
+    forecasts = np.full((len(models), LSTM), np.nan)
     linear.linear_forecast(rows, models, experts, forecasts)
     return forecasts

@@ -145,7 +145,7 @@ def _doubts(window: int, y: float, known: HistoryLimits) -> bool:
     return False
 
 
-@compiled_exactly
+@part_exactly
 def count_doubted(window: int) -> int:
     """Return how many of the newest rows hold no reading; the newest row holds one, unless it was doubted."""
     w = window_at(window)
@@ -251,7 +251,7 @@ def early_move(window: int) -> float:
     return float(max(-largest[int(STRAY)], SMALLEST_MOVE))
 
 
-@compiled_exactly
+@part_exactly
 def push(window: int, ts: int, row: Float, max_gap: int, known: HistoryLimits) -> int:
     """Append a reading as `Window.push` does; return how many missing steps were filled before it."""
     w = window_at(window)
@@ -281,7 +281,14 @@ def push(window: int, ts: int, row: Float, max_gap: int, known: HistoryLimits) -
 def _interpolate(window: int, before: Float, after: Float, missing: int) -> None:
     """Append so many rows between two rows."""
     between = np.empty(len(before))
+    filled = np.int64(1)  # not a literal, for which the function would be compiled once more
     for i in range(1, missing + 1):
         for j in range(len(before)):
             between[j] = before[j] + (after[j] - before[j]) * (i / (missing + 1))
-        _append(window, between, 1)
+        _append(window, between, filled)  # type: ignore[arg-type] # a NumPy scalar
+
+
+@compiled_exactly
+def push_one(window: int, ts: int, row: Float, max_gap: int, known: HistoryLimits) -> int:
+    """Do `push` for a call from Python; it is compiled at the first one, as a worker makes none."""
+    return push(window, ts, row, max_gap, known)

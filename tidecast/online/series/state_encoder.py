@@ -133,7 +133,8 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
     fields = 0
     for i in range(len(states.windows)):
         w = window_at(states.windows[i])
-        at = _put_name(states, i, _OF_HEAD, characters, into, at)
+        place = np.int64(_OF_HEAD)  # not a literal, for which the function would be compiled once more
+        at = _put_name(states, i, place, characters, into, at)  # type: ignore[arg-type] # a NumPy scalar
         words = _words_of(states.windows[i], _WINDOW) + _words_of(states.records[i], states.record_size)
         block = _size_of_block(states.windows[i], w.appended // BLOCK) if w.appended % BLOCK else 0
         size = _HEAD + states.bits + WORD * words + states.features[i, 1] + block

@@ -233,11 +233,7 @@ def test_the_linear_experts_answer_as_their_definition_says(seed: int, features:
     for window in rows:
         window[:, 1:][rng.random((len(window), features - 1)) < 0.2] = np.nan
     correct = [linear_answers(p, r[None], np.array([len(r)]))[0] for p, r in zip(panels, rows, strict=True)]
-    names = ("lags", "columns", "coefficients", "bias", "needs")
-    lags, columns, coefficients, bias, needs = (np.stack([getattr(p, name) for p in panels]) for name in names)
-    at = np.arange(len(held))
-    stacked = (lags, columns, coefficients, bias, needs)
-    answers = threads.linear_answers(Rows.of(rows), at, stacked)
+    answers = threads.linear_answers(Rows.of(rows), np.arange(len(held)), linear.StackedExperts.of(panels))
     np.testing.assert_allclose(answers, correct, rtol=1e-12, atol=1e-9)
     assert len(experts.LINEAR) + 1 == answers.shape[1]
 
@@ -251,11 +247,8 @@ def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
     layout, slab = packed(spec, networks(spec, 2))
     x = np.asfortranarray(windows(spec, 6))
     Threads(2).answers(x, slab, np.arange(6) % 2, layout)
-    panel = random_panel(0, 2)
-    parts = (panel.lags, panel.columns, panel.coefficients, panel.bias, panel.needs)
-    lags, columns, coefficients, bias, needs = (part[None] for part in parts)
     rows = Rows.of([np.asfortranarray(np.ones((9, 2)))])
-    threads.linear_answers(rows, np.zeros(1, np.int64), (lags, columns, coefficients, bias, needs))
+    threads.linear_answers(rows, np.zeros(1, np.int64), linear.StackedExperts.of([random_panel(0, 2)]))
     assert before == [len(function.signatures) for function in compiled] == [1, 1]
 
 
