@@ -203,11 +203,12 @@ def _run_cell(
     buffers.cell_states[: lanes * shape.padded_units] = 0
     read[: lanes * apart] = 0
     share = (len(following) // VECTOR // window + 1) * VECTOR
+    kernel = Matrix(matrix.weights, matrix.at, matrix.bias_at, width, matrix.columns)  # before the first step: no state
     for step in range(window):
         t = step if direction == 0 else window - 1 - step
         for lane in range(lanes):
             _copy(read, lane * apart, inputs, (t * lanes + lane) * width, width)
-        multiply(buffers.sums, read, apart, lanes, matrix, step % 2 == 1)
+        multiply(buffers.sums, read, apart, lanes, matrix if step else kernel, step % 2 == 1)
         _apply_activations(buffers.sums, lanes, shape)
         for lane in range(lanes):
             places = (lane * shape.gate_columns, lane * shape.padded_units, lane * apart + width)

@@ -12,7 +12,7 @@ from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
 WORTH = 8  # pieces that are worth another thread: with fewer it costs more than it saves on busy cores
-PIECES = 4  # for each thread: if one is delayed, the others take its pieces
+PIECES = 16  # for each thread: if one is delayed, the others take its pieces
 
 
 class Threads:
@@ -34,6 +34,7 @@ class Threads:
         order = np.argsort(rows, kind="stable")
         piece = max(1, SHARE // (x.shape[1] * layout.size))
         some = max(piece, -(-len(order) // (PIECES * self._count)))
+        some += -some % network.LANES
         pieces = iter([order[first : first + some] for first in range(0, len(order), some)])
 
         def work() -> None:
