@@ -90,12 +90,17 @@ def _drift(args: argparse.Namespace) -> dict[str, float]:
     histories = spread(real_series(args.data, LEAST, args.newest), args.spliced)
     spliced = splice(histories, _settings(args))
     _print_drift(spliced)
+    ratios = np.array([(recovery.ratio, recovery.without) for recovery in spliced.recoveries])
+    shares = (ratios <= BACK).mean(axis=0).tolist()
+    medians = np.median(ratios, axis=0).tolist()
     return {
         "drift_found_share": spliced.detected_share,
         "drift_delay_median": spliced.delay_median,
         "false_alarms_per_5000": spliced.false_alarms_per_5000,
-        "error_back_share": float(np.mean([recovery.ratio <= BACK for recovery in spliced.recoveries])),
-        "error_back_ratio": float(np.median([recovery.ratio for recovery in spliced.recoveries])),
+        "error_back_share": shares[0],
+        "error_back_ratio": medians[0],
+        "error_back_share_not_retrained": shares[1],
+        "error_back_ratio_not_retrained": medians[1],
     }
 
 

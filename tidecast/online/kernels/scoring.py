@@ -246,7 +246,10 @@ def _seasonal(answers: Any, longer_first: int) -> tuple[float, float]:
 @part_exactly
 def _begin_model(at: int, record: Any, first_errors: int, half_width: float, levels: int) -> None:
     """Replace the numbers of the former model by the first ones of a new model; experts without a model keep theirs."""
-    clear_drift(at + _DRIFT_AT)
+    if _has_changed(record.drift):
+        begin_drift(at + _DRIFT_AT)
+    else:
+        clear_drift(at + _DRIFT_AT)
     record.watch.degraded = 0.0
     errors = record.errors
     records, experts = errors.shape
@@ -291,14 +294,16 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int, learned: bool
 
 
 @part_exactly
-def _learn(record: Any, y: float, usual: float, judged: bool) -> None:
-    """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge.
+def _has_changed(drift: Any) -> bool:
+    """Return whether the series has changed not long ago: the test of drift is quiet only after a change."""
+    return bool(drift.quiet > 0 and drift.seen < CHANGED_READINGS)
 
-    A test of drift is quiet only after a change, so `quiet` shows that the record began with one.
-    """
+
+@part_exactly
+def _learn(record: Any, y: float, usual: float, judged: bool) -> None:
+    """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge."""
     if judged:
-        changed = record.drift.quiet > 0 and record.drift.seen < CHANGED_READINGS
-        learn(record.errors, record.evidence, record.answers, y, farthest(usual), changed)
+        learn(record.errors, record.evidence, record.answers, y, farthest(usual), _has_changed(record.drift))
     watch(record.guard, record.answers[NAIVE], record.guard.blended if judged else np.nan, y, usual)
 
 

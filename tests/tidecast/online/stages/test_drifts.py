@@ -157,6 +157,16 @@ def test_a_new_version_begins_a_record_of_its_own() -> None:
     assert {0.0} == set(forecaster.states["a"].fields.drift.item())
 
 
+def test_a_new_version_soon_after_a_change_goes_on_forgetting_quickly() -> None:
+    """Its experts too read rows from before the change."""
+    forecaster = Forecaster(SeriesSettings())
+    forecaster.handle(entries(jump()[:400]), NOW_MS)
+    forecaster.set_model("a", 1, make_model("a", Spec(window=4, units=3), panel=random_panel(2), span=(0, 0)))
+    forecaster.handle(entries(noise(1), 400), NOW_MS)
+    drift = forecaster.states["a"].fields.drift
+    assert (True, 0.0, 0.0) == (drift.quiet > 0, drift.seen, drift.error)
+
+
 def test_readings_that_a_model_has_learned_from_are_not_looked_at() -> None:
     """Their errors are smaller than those to come."""
     forecaster = Forecaster(SeriesSettings())
