@@ -4,13 +4,14 @@
 `python -m tests.chaos training`: kills and stops while a scheduler of Dask trains.
 `python -m tests.chaos silences`: kills around the commits that report silent and returning series.
 `python -m tests.chaos lives`: kills while series are renamed and deleted.
+`python -m tests.chaos repartitions`: kills while the number of partitions changes.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,8 @@ from tests.chaos.accidents.verdict import Verdict
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
 from tests.chaos.lives.lives_run import Lives, lives_run
+from tests.chaos.repartition_controls import CONTROLS as REPARTITION_CONTROLS
+from tests.chaos.repartitions import CONTROL_RATE, RepartitionReport, figures_of, repartition_run
 from tests.chaos.silences.silences_run import Silences, silences_run
 from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
 from tests.chaos.trainings.retraining import retraining_run
@@ -35,18 +38,23 @@ from tests.chaos.verifier import Violations
 
 RUNS: dict[str, Callable[[Path, int, int, int], Lives | Silences]] = {"lives": lives_run, "silences": silences_run}
 RATE = 520  # readings a second
+ROUND_EVERY_S = 120.0  # of a storm, for each round of repartitions after it
 Found = TypeVar("Found")
 
 
 def main() -> int:
     """Run, print the result, and exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["retraining", "training", *RUNS], help="one kind of kills")
+    parser.add_argument(
+        "what", nargs="?", choices=["retraining", "training", "repartitions", *RUNS], help="one kind of kills"
+    )
     parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
     parser.add_argument("--rate", type=int, default=RATE, help="readings a second, of a storm")
     parser.add_argument("--readings", type=int, default=20_000, help="of a run of kills")
     parser.add_argument("--kills", type=int, default=20, help="of workers")
     parser.add_argument("--child-kills", type=int, default=100, help="of children that retrain")
+    parser.add_argument("--rounds", type=int, default=20, help="of 16, 4 and 1 partitions")
+    parser.add_argument("--calm", action="store_true", help="kill nothing while the partitions change")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
@@ -54,6 +62,8 @@ def main() -> int:
         return _retraining(options.child_kills, options.kills, options.seed, as_json=options.json)
     if options.what == "training":
         return _training(options.kills, options.seed, as_json=options.json)
+    if options.what == "repartitions":
+        return _repartitions(options.rounds, options.rate, options.seed, calm=options.calm, as_json=options.json)
     if options.what:
         return _run(options.what, options.readings, options.kills, options.seed, as_json=options.json)
     if options.minutes is not None:
@@ -97,7 +107,19 @@ def _training(kills: int, seed: int, *, as_json: bool) -> int:
     return 1 if report.violations() else 0
 
 
-def _print_figures(figures: dict[str, int], notes: list[str], *, as_json: bool) -> None:
+def _repartitions(rounds: int, rate: int, seed: int, *, calm: bool, as_json: bool) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        report = repartition_run(Path(folder), rounds, rate, seed, calm=calm)
+    _print_figures(figures_of(report), report.notes, as_json=as_json)
+    return 1 if report.total() else 0
+
+
+def _repartitioned(folder: Path, control: str) -> RepartitionReport:
+    """Return how repartitions went without a guard."""
+    return repartition_run(folder, 1, CONTROL_RATE, 1, calm=True, control=control)
+
+
+def _print_figures(figures: Mapping[str, float], notes: list[str], *, as_json: bool) -> None:
     lines = "\n".join(f"{name:12} {value}" for name, value in figures.items())
     print(json.dumps({"figures": figures}) if as_json else lines)
     print("\n".join(notes[:10]), file=sys.stderr)
@@ -106,19 +128,24 @@ def _print_figures(figures: dict[str, int], notes: list[str], *, as_json: bool) 
 def _storm(seconds: float, rate: int, seed: int, *, as_json: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = storm_run(Path(folder), seconds, rate, seed)
-    controls = {name: _in_new_folder(run_control, name) for name in CONTROLS}
+        (moved := Path(folder) / "repartitions").mkdir()
+        changes = repartition_run(moved, max(1, round(seconds / ROUND_EVERY_S)), rate, seed)
+    controls: dict[str, Violations | RepartitionReport] = {name: _in_new_folder(run_control, name) for name in CONTROLS}
+    controls |= {f"repartition: {name}": _in_new_folder(_repartitioned, name) for name in REPARTITION_CONTROLS}
     verdicts = {name: _in_new_folder(run_accident, name) for name in ACCIDENTS}
     caught = sum(found.total() > 0 for found in controls.values())
     passed = sum(verdict.violations() == 0 for verdict in verdicts.values())
     _print_table(report, controls)
+    _print_figures(figures_of(changes), changes.notes, as_json=False)
     _print_accidents(verdicts)
     if as_json:
         counts = {"controls": len(controls), "controls_caught": caught}
         counts |= {"accidents": len(verdicts), "accidents_passed": passed}
+        counts |= {"repartitions": changes.repartitions, "repartition_violations": changes.total()}
         print(json.dumps({"figures": _figures(report) | counts}))
     notes = [f"{name}: {note}" for name, verdict in verdicts.items() for note in verdict.notes]
     print("\n".join([*report.violations.notes[:10], *notes[:10]]), file=sys.stderr)
-    kept = report.violations.total() == 0 and report.crashes == 0
+    kept = report.violations.total() + changes.total() + report.crashes == 0
     return 0 if kept and caught == len(controls) and passed == len(verdicts) else 1
 
 
@@ -147,7 +174,7 @@ def _figures(report: StormReport) -> dict[str, int]:
     return figures | {kind: report.bitten(kind) for kind in BITES} | report.violations.by_kind()
 
 
-def _print_table(report: StormReport, controls: dict[str, Violations]) -> None:
+def _print_table(report: StormReport, controls: Mapping[str, Violations | RepartitionReport]) -> None:
     head = f"{'fault':32} {'injections':>10} " + " ".join(f"{kind:>9}" for kind in BITES) + f" {'violations':>10}"
     print(head)
     for fault in (*KILLS, *FAULTS):

@@ -1,19 +1,15 @@
-"""`python -m tests.chaos.repartitions`: the number of partitions changes under load, while everything is killed.
+"""The number of partitions changes under load, while everything is killed.
 
 Three producers push all the time: one with the real client, one to the plain stream, and one that stays with the
 partitions from before the last repartition. Workers, the command and Redis are killed at random.
 """
 
-import argparse
-import json
 import os
 import random
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +19,6 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.harness import EPOCH, finish, make_store, start_worker
-from tests.chaos.repartition_controls import CONTROLS
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tidecast.client import Client
@@ -397,37 +392,8 @@ def _compare(expected: Rows, published: Rows, report: RepartitionReport) -> None
             report.notes.append(f"{series}: {counted}")
 
 
-def _figures(report: RepartitionReport) -> Iterator[tuple[str, float]]:
-    yield "readings", report.readings
-    yield "repartitions", report.repartitions
-    for what in ("worker", "command", "Redis"):
-        yield f"kills_{what.lower()}", report.kills[what]
-    yield "longest_wait_s", round(report.pause_s, 2)
-    yield from report.violations.items()
-
-
-def main() -> int:
-    """Run, print the result, and exit 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.repartitions", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="of 16, 4 and 1 partitions")
-    parser.add_argument("--rate", type=int, default=2000, help="readings a second")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--calm", action="store_true", help="kill nothing, to measure the pause")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        report = repartition_run(Path(folder), options.rounds, options.rate, options.seed, calm=options.calm)
-    figures = dict(_figures(report)) | {"controls": len(CONTROLS), "controls_caught": sum(map(_is_caught, CONTROLS))}
-    print("\n".join(report.notes[:10]), file=sys.stderr)
-    print(json.dumps({"figures": figures}) if options.json else "\n".join(f"{n:15} {v}" for n, v in figures.items()))
-    return 1 if report.total() or figures["controls_caught"] < len(CONTROLS) else 0
-
-
-def _is_caught(control: str) -> bool:
-    """Return whether workers without a guard are found out."""
-    with tempfile.TemporaryDirectory() as folder:
-        return repartition_run(Path(folder), 1, CONTROL_RATE, 1, calm=True, control=control).total() > 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def figures_of(report: RepartitionReport) -> dict[str, float]:
+    """Return the figures of a run."""
+    kills = {f"kills_{what.lower()}": report.kills[what] for what in ("worker", "command", "Redis")}
+    counts = {"readings": report.readings, "repartitions": report.repartitions}
+    return {**counts, **kills, "longest_wait_s": round(report.pause_s, 2), **report.violations}

@@ -1,12 +1,15 @@
 """The number of partitions changes while readings arrive: each is answered once, wherever it is interrupted."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import cast
 
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -327,6 +330,30 @@ def test_mutes_orders_and_due_times_move_too(plant: Plant) -> None:
     assert plant.redis.hexists(plant.layout.keys_for("s1").muted, "s1")
     for keys in plant.layout.present():
         assert {b"trigger": b"every 6h", b"next_ms": b"5"} == plant.redis.hgetall(keys.retrain)
+
+
+def test_the_documented_rights_suffice(plant: Plant) -> None:
+    """A worker with those of the page, and with those that it names for a repartition."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    patterns = (
+        r"^ACL SETUSER tidecast-worker reset on \S+ (.+)$",
+        r"The worker needs every key: `([^`]+)`",
+        r"The workers need\s+`([^`]+)` for it",
+    )
+    commands, keys, further = (re.findall(pattern, page, re.MULTILINE)[0].split() for pattern in patterns)
+    rights = [word for word in (*commands, *further) if word[0] in "+-"]
+    plant.redis.execute_command("ACL", "SETUSER", "w", "on", ">w", *keys, *rights)
+    url = plant.settings.redis_url.get_secret_value().replace("redis://", "redis://w:w@")
+    plant.settings = plant.settings.model_copy(update={"redis_url": SecretStr(url)})
+    plant.new_worker()
+    try:
+        for partitions, known in ((4, None), (2, Layout((1, 4)))):
+            plant.order(partitions)
+            plant.move(partitions)
+            plant.push(SERIES, known)
+            plant.serve(partitions)
+    finally:
+        plant.redis.acl_deluser("w")
 
 
 def test_in_a_redis_cluster_too(cluster: EmbeddedCluster) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from tests.harness.connections import connected
 from tests.worker.harness import sample
 from tidecast.settings import Settings
-from tidecast.wire import keys_of, partition_of
+from tidecast.wire import Layout, keys_of, partition_of
 from worker.layout.router import Router
 from worker.loop import Worker
 from worker.main import make_worker
@@ -157,6 +157,25 @@ def test_a_stream_that_was_deleted_and_started_again_is_routed(redis: Redis, par
     push(redis, 5)
     assert 5 == router.step()
     assert 10 == sum(map(len, routed(redis).values()))
+
+
+@pytest.mark.parametrize(("newest_first", "order"), [(True, ["1", "2"]), (False, ["2", "1"])])
+def test_readings_that_were_routed_before_a_repartition_stay_first(
+    redis: Redis, settings: Settings, newest_first: bool, order: list[str]
+) -> None:
+    """They have higher ids in a newer stream than those that still wait in an older one; without that they change."""
+    layout = Layout((1, 2, 3))
+    redis.set("partitions", layout.encode())
+    waiting = {layout.generations()[1][partition_of("a", 2)].readings: "9-0", "readings": "5-0"}
+    for value, (stream, entry_id) in enumerate(waiting.items(), 1):
+        redis.xadd(stream, {"series": "a", "value": value}, id=entry_id)
+    router = Router(redis, settings.with_partitions(layout.numbers))
+    router._sources = router._find_sources()
+    if not newest_first:
+        router._first.clear()
+    while router.step():
+        pass
+    assert order == [fields[b"value"].decode() for _, fields in redis.xrange(layout.keys_for("a").readings)]
 
 
 def test_what_is_no_reading_becomes_a_dead_letter(redis: Redis, worker: Worker) -> None:
