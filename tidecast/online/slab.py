@@ -20,6 +20,7 @@ from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.known_rows import KnownAhead, KnownLookup, lacks_newest, lacks_terms, with_known
+from tidecast.online.memory import populate
 from tidecast.online.weight_layout import WeightLayout
 
 ROBUST = EXPERTS.index("linear_robust")
@@ -181,12 +182,15 @@ class Slab:
 
     def _grow(self, growth: float) -> None:
         old = len(self._center)
-        more = max(8, old // 2, math.ceil(old * (growth - 1)))  # unwritten rows take no memory
+        expected = math.ceil(old * (growth - 1))
+        more = max(8, old // 2, expected)  # unwritten rows take no memory
         self._free += range(old + more - 1, old - 1, -1)
         for name in _STACKED:
             setattr(self, name, _longer(getattr(self, name), more))
         if self._layout:
             weights = self._layout.slab(old + more)
+            if more == expected:
+                populate(weights)
             weights[:old] = self._weights
             self._weights = weights
 

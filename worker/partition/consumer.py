@@ -15,6 +15,7 @@ from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
 from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
+from tidecast.start import LastingObjects
 from worker.known_stream import KnownStream
 from worker.metrics import Health
 from worker.partition.dead_warnings import DeadLetterWarnings
@@ -305,8 +306,9 @@ class PartitionConsumer:
                 self._warnings.twin(self._lease.owner, now)
             return False
         self.forecaster.restore({})
-        for some in self._stream.states():
-            self.forecaster.remember(some)
+        with LastingObjects():
+            for some in self._stream.states():
+                self.forecaster.remember(some)
         if self._stream.abandoned():
             self._poison_guard.begin()
         self._orders.begin(now)
