@@ -46,7 +46,7 @@ class AnomalyOracle:
         self.lasted = self.lasted + 1 if unusual else 0
         begins = self.lasted >= self.rule.least_duration and (self.cooling == 0 or fresh)
         self.cooling = self.rule.cool_down if begins else max(0, self.cooling - 1)
-        self.raised = self.raised + 0.25 if begins else max(0.0, self.raised - 4.0 * 0.25 / self.rule.threshold)
+        self.raised = self.raised + 0.15 if begins else max(0.0, self.raised - 4.0 * 0.15 / self.rule.threshold)
         return self._bits(begins=begins, calm=rarest < math.log10(self.rule.threshold) - 1), rarest
 
     def _bits(self, *, begins: bool, calm: bool) -> int:

@@ -54,7 +54,7 @@ FIRST = 50.0  # readings that are never anomalies
 LOG_BEYOND = -math.log10(BEYOND)  # the rarity of a reading at the limit
 LOG_10 = math.log(10.0)
 
-RAISED = 0.25  # by so much an anomaly raises the rarity of the next one
+RAISED = 0.15  # by so much an anomaly raises the rarity of the next one
 FADING = 4.0  # times as fast as calm series alarm: their few false anomalies hardly raise it
 ORDINARY = 10.0  # readings without an unusual error after which a new one begins an anomaly even in the cool-down
 SLIGHTLY = 2.2  # the rarity of an error that is not ordinary
