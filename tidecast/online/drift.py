@@ -17,7 +17,7 @@ cut at five of those means, so that a single outlier does not raise an alarm. Th
 
   With two seasons, such as a day and a week, alarms from the distance must be confirmed by the readings after them.
   After a change these are like those of the day before and unlike those of the week before. After a holiday it is the
-  reverse.
+  reverse. A jump that has stood for some readings is reported at once.
 - `model_degraded`: the share in the blend that the series' own LSTM has lost, without the first quarter.
 
 After an alarm the record is reset, because the usual values must be learned again, and no alarm is raised for a while.

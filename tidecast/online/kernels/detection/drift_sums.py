@@ -215,14 +215,14 @@ def _confirm(drift: Any, short: float, long: float) -> None:
     """Confirm an alarm from the distance if both seasons are known, or drop it.
 
     After a change the readings are soon like those of the shorter season before, and for long not like those of the
-    longer one. After a holiday it is the reverse.
+    longer one. After a holiday it is the reverse. A jump that has stood for some readings needs no confirmation.
 
     Args:
         drift: the numbers.
         short: the distance from the reading of the shorter season before.
         long: that of the longer one; NaN without that season.
     """
-    if drift.waited == 0 and _distance_statistic(drift) <= 1:
+    if drift.waited == 0 and (_distance_statistic(drift) <= 1 or drift.stayed > JUMP_STOOD):
         return
     if not (short < TOO_LARGE and long < TOO_LARGE):
         return
