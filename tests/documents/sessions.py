@@ -20,7 +20,7 @@ from tidecast.wire import Keys, keys_of
 # They go on until they are stopped.
 LASTING = ("tidecast worker", "tidecast tail", "tidecast notify", "python examples/inbox.py", "redis-cli XREAD BLOCK 0")
 ONCE = (" -n ", " --test")  # with these options they end by themselves
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0  # only a program that hangs takes longer, on a busy machine too
 # Without redis-cli, its two commands go through the library.
 REDIS_CLI = """#!{python}
 import os, sys
