@@ -210,7 +210,7 @@ def _reached(redis: Redis, pushed: int) -> bool:
 def main() -> None:
     """Run the real worker's command with the named control's stream."""
     from tidecast.cli import main as cli
-    from worker import layouts as program
+    from worker.layout import layouts as program
 
     name = next(argument for argument in sys.argv if argument in PROGRAMS)
     sys.argv.remove(name)

@@ -132,7 +132,7 @@ def send(worker: BaseProcess, number: signal.Signals) -> None:
 def _work(folder: Path, url: str, log: Path) -> None:
     """Run the real worker's command with a mortal stream."""
     from tidecast.cli import main as cli
-    from worker import layouts as program
+    from worker.layout import layouts as program
 
     os.chdir(folder)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
