@@ -1,8 +1,8 @@
 """Arrays by address, so that one compiled loop can reach the arrays of thousands of objects.
 
-Each series owns its numbers, in arrays of its own. A batch lists their addresses, so that they need not be gathered
-before the loop and scattered after it. An address is valid only while its array lives and is not replaced: the caller
-must keep the owners alive until the loop has ended.
+The numbers of each series lie in its own arrays, or in its row of arrays for many series. A batch lists their
+addresses, so that they need not be gathered before the loop and scattered after it. An address is valid only while its
+array lives and is not replaced: the caller must keep the owners alive until the loop has ended.
 """
 
 from collections.abc import Callable
