@@ -111,7 +111,7 @@ def _helper() -> Iterator[None]:
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Collect no garbage within the block: compiling creates many lasting objects, and this saves a tenth."""
+    """Collect no garbage within the block: compiling creates many lasting objects, which a collection only visits."""
     gc.disable()
     try:
         yield
