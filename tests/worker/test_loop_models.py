@@ -208,7 +208,7 @@ def test_a_worker_that_still_loads_takes_no_lease_yet(
 def test_a_broken_model_does_not_take_the_others_with_it(
     worker: Worker, store: ModelStore, redis: Redis, broken: str
 ) -> None:
-    """Its series is answered by the last value, the next good version is loaded, and the others never notice."""
+    """Its series is forecast without a model, the next good version is loaded, and the others never notice."""
     for name in ("a", "m", "z"):
         store.publish(make_model(name, SPEC))
     file = store.root / "series" / hashlib.sha256(b"m").hexdigest() / "000001.safetensors"
@@ -235,7 +235,7 @@ def test_a_broken_model_does_not_take_the_others_with_it(
     add(redis, *range(1, 16), series=series)
     for n in range(3):
         worker.step(NOW + n)
-    assert {"a": "lstm", "m": "naive", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
+    assert {"a": "lstm", "m": "pretrained", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
     store.publish(make_model("m", SPEC, seed=2))
     add(redis, 16, 17, 18, series=series)
     worker.step(NOW + 9)
