@@ -15,6 +15,7 @@ from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tests.worker.notify.harness import Inbox
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.records.notify_record import AFTER
 from tidecast.settings import Settings
 from tidecast.wire import Event
 
@@ -71,7 +72,7 @@ def test_it_waits_for_a_redis_that_is_away_and_goes_on_when_it_is_back(redis_pro
             for number in range(2):
                 server.start()
                 with Redis.from_url(server.url, protocol=2) as redis:
-                    until(lambda: redis.hget(f"{NAMESPACE}:notify", "owner"))
+                    until(lambda: redis.hget(f"{NAMESPACE}:notify", f"{AFTER}{NAMESPACE}:events"))
                     redis.xadd(f"{NAMESPACE}:events", {"kind": "stuck", "detail": str(number)})
                 if not number:
                     server.kill()
