@@ -9,7 +9,7 @@ from tidecast.files.history import History
 from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings
+from tidecast.settings import BucketSettings, Settings
 from trainer.fit.own_networks import Fit, fit_networks
 from trainer.fit.seasonality import check_season, check_season_fits
 from trainer.runs.driver import Driver
@@ -79,6 +79,8 @@ def train(
     check_season(options.season)
     check_season_fits(options.season, max(map(len, histories), default=0))
     created_ms = round(time.time() * 1000) if options.now_ms is None else options.now_ms
+    if store.root != settings.store:  # of a backtest or a search: its models must not reach the bucket
+        settings = settings.model_copy(update={"bucket": BucketSettings()})
     copy_changes(store, settings.bucket.url)
     job = Job(spec, settings, options.season, created_ms)
     tally = _Tally(options, settings.train.epochs)

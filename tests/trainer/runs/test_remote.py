@@ -68,8 +68,9 @@ def test_the_models_are_those_of_one_process_byte_by_byte(
 
     With a bucket the worker sees no file of the driver, and no object of the run is left.
     """
-    mine = settings.model_copy(update={"bucket": BucketSettings(url=server.url if in_bucket else "")})
     remote, local = (ModelStore(tmp_path / name) for name in ("remote", "local"))
+    bucket = BucketSettings(url=server.url if in_bucket else "")
+    mine = settings.model_copy(update={"bucket": bucket, "store": remote.root})
     given = [history(f"s{i}", 900 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
     values = KnownValues()
     values.add("s*", "plan", given[0].ts, np.round(given[0].values[:, 0], 1))
@@ -83,6 +84,18 @@ def test_the_models_are_those_of_one_process_byte_by_byte(
     assert (Bucket(server.url).tags("runs"), len(Bucket(server.url).tags("pointers"))) == ({}, 3 * in_bucket)
     assert len(remote.shared.versions("value every 3600 s")) == 2
     assert [2, 2, 2, None] == [verdict.version for verdict in expected]
+
+
+def test_a_training_in_another_store_leaves_the_bucket_alone(
+    settings: Settings, tmp_path: Path, server: ObjectServer
+) -> None:
+    """A backtest and a search train in stores of their own, whose models must not become champions elsewhere."""
+    bucket = Bucket(f"{server.url}/apart")
+    settings = settings.model_copy(update={"bucket": BucketSettings(url=bucket.url)})
+    train([history(readings=200)], SPEC, settings, ModelStore(tmp_path / "apart"), TrainOptions(now_ms=5))
+    assert {} == bucket.tags("pointers")
+    train([history(readings=200)], SPEC, settings, ModelStore(settings.store), TrainOptions(now_ms=5))
+    assert len(bucket.tags("pointers")) == 1
 
 
 def test_the_same_call_continues_a_run_whose_driver_was_killed(
