@@ -55,7 +55,7 @@ def test_a_champion_reaches_another_machine_byte_by_byte(
 
 
 def test_copying_again_changes_nothing(bucket: Bucket, machines: tuple[ModelStore, ModelStore]) -> None:
-    """Without a change no object is written, and the other machine loads no model anew."""
+    """Without a change no object is written, and the other machine loads no model again."""
     here, there = machines
     here.publish(make_model("a"))
     sync(bucket, here, there)
