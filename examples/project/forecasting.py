@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 from numpy.typing import NDArray
 
 import tidecast
@@ -41,7 +42,7 @@ class Drift:
 EXPERT: tidecast.Expert = Drift()  # a type checker compares the two
 
 
-def skill_of(frame: pd.DataFrame) -> float:
+def skill_of(frame: pd.DataFrame | pl.DataFrame) -> float:
     """Return the skill of a worker on the newest readings of a frame."""
     tested = tidecast.backtest(frame, h=1, n_windows=48)
     return float(tidecast.scores(tested)["skill"].iloc[0])

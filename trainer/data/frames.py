@@ -19,6 +19,7 @@ from tidecast.files.parts import OR_NAME_IT
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import Table, plain_name
 from trainer.data import frame_cells as cells
+from trainer.data.foreign_frames import pandas_frame
 from trainer.data.frame_columns import TARGET, features_of, find, is_value, series_of, target_of, time_of
 
 _SOURCE = "the frame"  # its name in messages
@@ -35,7 +36,7 @@ def read_frame(
     """Read a frame as `tidecast train` reads a file with these rows.
 
     Args:
-        frame: a pandas DataFrame or Series; or an object whose method `to_pandas` returns one.
+        frame: a frame of pandas, polars or Arrow, or a pandas Series; see `pandas_frame`.
         target: the column to forecast; None: `y`, `value`, or the only one with numbers.
         features: further columns; `("all",)`: every further column with numbers.
         likely_target: the setting `series.target`, which is the target of a frame that has such a column.
@@ -45,7 +46,7 @@ def read_frame(
     Raises:
         HistoryError: the frame cannot be read, or its target is not clear.
     """
-    table, loose = _with_index_columns(_with_plain_names(_pandas_frame(frame)))
+    table, loose = _with_index_columns(_with_plain_names(_new_frame(frame)))
     if not len(table):
         raise HistoryError("the frame has no row: give it a row for each reading")
     time = time_of(table, time_column)
@@ -62,25 +63,10 @@ def read_frame(
     return _read(pd.DataFrame(columns), None if is_default else chosen, others)
 
 
-def _pandas_frame(frame: Any) -> pd.DataFrame:
-    """Return a caller's object as a new pandas frame.
-
-    Raises:
-        HistoryError: the object is not a pandas frame and has no working `to_pandas`.
-    """
-    if not isinstance(frame, pd.DataFrame | pd.Series) and callable(getattr(frame, "to_pandas", None)):
-        try:
-            frame = frame.to_pandas()
-        except Exception as exc:
-            raise HistoryError(f"the {_kind(frame)} cannot be converted by its to_pandas: {exc}") from exc
-    if isinstance(frame, pd.Series):
-        return frame.to_frame(TARGET[0])
-    if isinstance(frame, pd.DataFrame):
-        return frame.copy(deep=False)
-    raise HistoryError(
-        f"the frame is of type {_kind(frame)}: give a pandas DataFrame with a row for each reading "
-        "and the columns unique_id, ds and y"
-    )
+def _new_frame(frame: Any) -> pd.DataFrame:
+    """Return a caller's object as a pandas frame of its own."""
+    converted = pandas_frame(frame)
+    return converted.to_frame(TARGET[0]) if isinstance(converted, pd.Series) else converted.copy(deep=False)
 
 
 def _with_plain_names(frame: pd.DataFrame) -> pd.DataFrame:
@@ -175,8 +161,3 @@ def _level_names(index: pd.Index, has_series: bool) -> dict[int, str]:
     if len(levels) > 1 or labels:
         named |= {i: f"level {i} of the index" for i in range(len(levels)) if i not in named}
     return dict(sorted(named.items()))
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} {kind.__name__}"

@@ -12,6 +12,7 @@ from tidecast.files.tables import plain_name
 from tidecast.models.known.values import ALWAYS, KnownValues
 from tidecast.suggestions import listed
 from trainer.data import frame_cells as cells
+from trainer.data.foreign_frames import pandas_frame
 from trainer.data.frame_columns import find, series_of, time_of
 
 KNOWN_AT = "known_at"  # the column with the moments since which values are known
@@ -24,9 +25,9 @@ def read_known(
     """Read the values of a frame: a row for each time, a column for each field.
 
     Args:
-        frame: a pandas DataFrame, or an object with `to_pandas`. `unique_id` holds series or patterns; without it the
-            values are for all series. `known_at` holds the moments since which the values are known; without it, or
-            in an empty cell, a value counts as known before any reading. All other columns are fields.
+        frame: a frame of pandas, polars or Arrow. `unique_id` holds series or patterns; without it the values are for
+            all series. `known_at` holds the moments since which the values are known; without it, or in an empty cell,
+            a value counts as known before any reading. All other columns are fields.
         history: the frame of the readings; its columns of the same names give values for times that `frame` lacks.
         series_column: the column with the names of the series; None: `unique_id` or `series`, if it exists.
         time_column: the column with the times; None: `ds`, another usual name, or the only one with times.
@@ -49,12 +50,12 @@ def read_known(
 
 
 def _table(frame: Any) -> pd.DataFrame:
-    if not isinstance(frame, pd.DataFrame) and callable(getattr(frame, "to_pandas", None)):
-        frame = frame.to_pandas()
-    if not isinstance(frame, pd.DataFrame):
-        raise HistoryError(f"the known values are of type {type(frame).__name__}: give a pandas DataFrame")
-    named = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
-    table = frame.reset_index(names=TIME[0] if isinstance(frame.index, pd.DatetimeIndex) else None) if named else frame
+    converted = pandas_frame(frame, "the frame of known values")
+    table = converted.to_frame() if isinstance(converted, pd.Series) else converted
+    if isinstance(table.index, pd.DatetimeIndex):
+        table = table.reset_index(names=TIME[0])
+    elif table.index.names != [None]:
+        table = table.reset_index()
     return table.set_axis([plain_name(str(name)) for name in table.columns], axis=1).reset_index(drop=True)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -53,13 +54,6 @@ class Foreign:
         return self._frame
 
 
-class LazyFrame:
-    """A frame that was not computed yet."""
-
-
-LazyFrame.__module__ = "polars.lazyframe.frame"
-
-
 def as_index(*names: str, called: tuple[str | None, ...] | None = None) -> Change:
     """Move columns to the index, under other names if some are given."""
     return lambda frame: frame.set_index(list(names)).rename_axis(index=list(called or names))
@@ -96,6 +90,8 @@ def with_column(**columns: Any) -> Change:
         with_column(series="s", timestamp=pd.Timestamp("1999-01-01"), value=99.0),  # unique_id, ds, y win
         with_column(note="text", nothing=None, more=[[1]] * (2 * ROWS)),
         Foreign,
+        pl.from_pandas,
+        lambda frame: pl.from_pandas(frame).with_columns(pl.col("unique_id").cast(pl.Categorical)),
         lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
         lambda frame: pa.Table.from_pandas(frame, preserve_index=False).combine_chunks().to_batches()[0],
     ],
@@ -133,6 +129,11 @@ def sorted_like(values: list[float]) -> list[float]:
         with_column(ds=DS.astype("datetime64[ms]").astype("int64")),
         with_column(ds=pd.array(DS.astype("datetime64[ms]").astype("int64"), dtype="Int64")),
         with_column(ds=pd.Series(DS).astype(pd.ArrowDtype(pa.timestamp("us", "UTC")))),
+        lambda frame: pl.from_pandas(frame).with_columns(pl.col("ds").dt.replace_time_zone("UTC")),
+        lambda frame: pl.from_pandas(frame).with_columns(
+            pl.col("ds").dt.epoch("ms"), pl.col("y").cast(pl.Decimal(9, 3))
+        ),
+        lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
         with_column(ds=pd.Categorical(DS.astype(str))),
         lambda frame: frame.rename(columns={"ds": "when"}),
         lambda frame: frame.assign(ds=DS.astype(str)).rename(columns={"ds": "when"}),
@@ -202,12 +203,12 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [
-        ([{"ds": "2024-01-01", "y": 1.0}], "the frame is of type list: give a pandas DataFrame"),
-        ({"ds": DS, "y": Y}, "the frame is of type dict: give a pandas DataFrame"),
+        ([{"ds": "2024-01-01", "y": 1.0}], "the frame is of type list: give a frame of pandas, polars or Arrow"),
+        ({"ds": DS, "y": Y}, "the frame is of type dict: give a frame of pandas"),
         (np.zeros((3, 2)), "the frame is of type numpy ndarray"),
         (None, "the frame is of type NoneType"),
         ("history.csv", "the frame is of type str"),
-        (LazyFrame(), "the frame is of type polars LazyFrame"),
+        (pl.LazyFrame({"ds": [1], "y": [1.0]}), "the frame is of type polars LazyFrame: collect it first"),
         (Foreign(5), "the frame is of type int"),
         (Foreign(ImportError("no pyarrow")), "cannot be converted by its to_pandas: no pyarrow"),
         (pd.Series(Y), "no time column among y"),

@@ -1,10 +1,13 @@
 """Values known ahead, from frames and from the settings."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from redis import Redis
 
@@ -92,11 +95,12 @@ def test_a_file_of_known_values_with_a_bad_cell_is_refused_with_the_row(tmp_path
             read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
 
 
-def test_the_readings_give_the_past_of_a_future_frame() -> None:
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, pa.Table.from_pandas])
+def test_the_readings_give_the_past_of_a_future_frame(convert: Callable[[pd.DataFrame], Any]) -> None:
     """As other libraries have it: the past values are columns of the readings, the frame holds those ahead."""
     readings = frame(unique_id="a", y=[1.0, 2.0], price=[4.0, 5.0], wind=[0.0, 0.0])
     future = pd.DataFrame({"unique_id": "a", "ds": ["2024-01-01 02:00"], "price": [6.0]})
-    values = read_known(future, readings)
+    values = read_known(convert(future), convert(readings))
     assert [4.0, 5.0, 6.0] == [seen(values, hour) for hour in range(3)]
     assert ("price",) == values.fields("a")
 
@@ -104,7 +108,7 @@ def test_the_readings_give_the_past_of_a_future_frame() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ([1, 2], "the known values are of type list"),
+        ([1, 2], "the frame of known values is of type list"),
         (frame(note=["x", "y"]), "the frame of known values has no column of numbers among ds, note"),
         (pd.DataFrame({"price": [1.0]}), "the frame has no time column among price"),
         (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", "soon"]), "column 'ds' of the known values holds no times"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tidecast.errors import TidecastError
 
@@ -13,6 +13,13 @@ COLUMNS = ("unique_id", "ds", "y", "yhat", "yhat_lower", "yhat_upper")
 SHOWN = 5  # most series that a warning names
 CALLED = 3  # the stack level of a public function's caller, for warnings raised by a helper of that function
 DECORATED = CALLED + 1  # the same if the function has a decorator
+
+
+class ToPandas(Protocol):
+    """A frame of another library, such as polars or Arrow, which converts itself."""
+
+    def to_pandas(self) -> Any:
+        """Return the pandas form."""
 
 
 def import_pandas() -> Any:

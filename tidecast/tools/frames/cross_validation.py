@@ -11,7 +11,7 @@ from tidecast.files.history import History
 from tidecast.files.refusal import Refusal
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings
-from tidecast.tools.frames.building import COLUMNS, import_pandas, in_order, moments
+from tidecast.tools.frames.building import COLUMNS, ToPandas, import_pandas, in_order, moments
 from tidecast.tools.frames.frame_options import FrameOptions, check_count, request_of
 from tidecast.tools.frames.left_out import warn_of_left_out
 from tidecast.tools.own_packages import own_packages
@@ -25,7 +25,7 @@ _MADE = ("unique_id", "ds", "cutoff", *COLUMNS[2:], "last_value", "mean_change",
 
 @own_packages()
 def backtest(
-    frame: "pd.DataFrame",
+    frame: "pd.DataFrame | ToPandas",
     h: int = 1,
     n_windows: int = 1,
     step_size: int | None = None,
@@ -39,9 +39,9 @@ def backtest(
     A window begins after a cutoff and has `h` readings. The last window ends with the series. Nothing is published.
 
     Args:
-        frame: a pandas DataFrame, or an object with `to_pandas`. It has a row for each reading with `unique_id`, `ds`
-            and `y`, in columns or in the index. Without `unique_id` it is one series. Times without an offset are UTC,
-            a bool is 0 or 1.
+        frame: a frame of pandas, polars or Arrow. It has a row for each reading with `unique_id`, `ds` and `y`, in
+            columns or in the index. Without `unique_id` it is one series. Times without an offset are UTC, a bool is 0
+            or 1.
         h: the number of steps ahead.
         n_windows: the number of windows in each series.
         step_size: the number of readings between two cutoffs; None: `h`.

@@ -12,7 +12,7 @@ from tidecast.files.refusal import Refusal
 from tidecast.models.gross_errors import FEWEST_ROWS
 from tidecast.models.store import ModelStore
 from tidecast.tools.champions import load_champions
-from tidecast.tools.frames.building import COLUMNS, import_pandas, in_order, moments
+from tidecast.tools.frames.building import COLUMNS, ToPandas, import_pandas, in_order, moments
 from tidecast.tools.frames.frame_options import FrameOptions, check_count, request_of
 from tidecast.tools.frames.left_out import warn_of_left_out
 from tidecast.tools.own_packages import own_packages
@@ -29,7 +29,7 @@ _OF_TRAINING = ("preset", "shape", "seed", "train")
 
 @own_packages()
 def forecast(
-    frame: "pd.DataFrame",
+    frame: "pd.DataFrame | ToPandas",
     h: int = 1,
     store: Path | str | None = None,
     level: float | None = None,

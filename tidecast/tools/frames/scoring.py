@@ -11,7 +11,8 @@ from tidecast.arrays import Float
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.models.metrics import skill
 from tidecast.suggestions import did_you_mean, listed
-from tidecast.tools.frames.building import import_pandas
+from tidecast.tools.frames.building import ToPandas, import_pandas
+from tidecast.tools.own_packages import own_packages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,13 @@ MEASURES = (
 )
 
 
-def scores(frame: "pd.DataFrame", by: str | Sequence[str] = "overall", level: float = 0.9) -> "pd.DataFrame":
+@own_packages()
+def scores(frame: "pd.DataFrame | ToPandas", by: str | Sequence[str] = "overall", level: float = 0.9) -> "pd.DataFrame":
     """Score forecasts.
 
     Args:
-        frame: as `backtest` and `read_forecasts` return it. A measure is NaN without the columns that it needs.
+        frame: as `backtest` and `read_forecasts` return it, in pandas, polars or Arrow. A measure is NaN without the
+            columns that it needs.
         by: `unique_id`: a row for each series; `step`: for each number of steps after the cutoff; both: for each
             series and step; `overall`: one row. A row of several series has the mean over them.
         level: the probability that the intervals aim at.
@@ -55,14 +58,16 @@ def scores(frame: "pd.DataFrame", by: str | Sequence[str] = "overall", level: fl
         - `skill`: 1 - MAE / MAE of the last value at the cutoff.
 
     Raises:
-        HistoryError: the frame lacks a column.
+        HistoryError: the frame lacks a column, or is no frame.
         SettingsError: `by` or `level` is invalid.
     """
     pandas = import_pandas()
     groups = _groups(by)
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         raise SettingsError(f"level is {level!r}: give a probability between 0 and 1")
-    rows = _rows(frame)
+    from trainer.data.foreign_frames import pandas_frame
+
+    rows = _rows(pandas.DataFrame(pandas_frame(frame)))
     inner = [*dict.fromkeys(("unique_id", *groups))]
     each = [{**dict(zip(inner, names, strict=True)), **_scores(part, level)} for names, part in rows.groupby(inner)]
     scored: pd.DataFrame = pandas.DataFrame(each, columns=[*inner, *MEASURES])

@@ -14,7 +14,7 @@ from tidecast.models.store import ModelStore
 from tidecast.outputs import check_folder
 from tidecast.suggestions import did_you_mean, listed
 from tidecast.tools.frames.arguments import Time, moment_ms
-from tidecast.tools.frames.building import import_pandas
+from tidecast.tools.frames.building import ToPandas, import_pandas
 from tidecast.tools.frames.frame_options import FrameOptions, FrameRequest, request_of
 from tidecast.tools.own_packages import own_packages
 from tidecast.tools.trained_model import TrainedModel, load_model
@@ -53,7 +53,7 @@ class TrainingRun:
 
 @own_packages()
 def train(
-    frame: "pd.DataFrame",
+    frame: "pd.DataFrame | ToPandas",
     store: Path | str | None = None,
     season: int | None = None,
     force: bool = False,
