@@ -21,8 +21,8 @@ from tests.chaos.accidents.verdict import Verdict
 from tests.chaos.controls import CONTROLS, run_control
 from tests.chaos.harness import kill_run
 from tests.chaos.lives.lives_run import Lives, lives_run
-from tests.chaos.repartition_controls import CONTROLS as REPARTITION_CONTROLS
-from tests.chaos.repartitions import CONTROL_RATE, RepartitionReport, figures_of, repartition_run
+from tests.chaos.repartitions.controls import CONTROLS as REPARTITION_CONTROLS
+from tests.chaos.repartitions.repartition_run import CONTROL_RATE, RepartitionReport, figures_of, repartition_run
 from tests.chaos.silences.silences_run import Silences, silences_run
 from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
 from tests.chaos.trainings.retraining import retraining_run

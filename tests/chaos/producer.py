@@ -1,6 +1,5 @@
 """A producer that pushes steadily, and repeats failed pushes under the same ids until they arrive."""
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.harness import push
+from tests.chaos.stoppable import StoppableThread
 from tidecast.connection import connect
 from tidecast.settings import load_settings
 
@@ -16,7 +16,7 @@ PAUSE_S = 0.02  # after a failure
 CONFIRMED_MS = 100  # how long a replica may take
 
 
-class Producer(threading.Thread):
+class Producer(StoppableThread):
     """Push so many readings a second until all are pushed, or until `stop` is called.
 
     Attributes:
@@ -34,7 +34,7 @@ class Producer(threading.Thread):
         replicas: int = 0,
         routed: int = 0,
     ) -> None:
-        super().__init__(name="producer", daemon=True)
+        super().__init__("producer")
         self.begun = self.pushed = 0
         self.replicas = replicas
         self._url = url
@@ -42,12 +42,6 @@ class Producer(threading.Thread):
         self._rate = rate
         self._partitions = partitions
         self._routed = routed
-        self._stop_asked = threading.Event()
-
-    def stop(self) -> None:
-        """End after the current push."""
-        self._stop_asked.set()
-        self.join()
 
     def run(self) -> None:
         """Push all."""

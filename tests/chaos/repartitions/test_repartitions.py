@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.repartition_controls import CONTROLS
-from tests.chaos.repartitions import CONTROL_RATE, repartition_run
+from tests.chaos.repartitions.controls import CONTROLS
+from tests.chaos.repartitions.repartition_run import CONTROL_RATE, repartition_run
 
 
 def test_repartitions_under_load_leave_no_trace(tmp_path: Path) -> None:

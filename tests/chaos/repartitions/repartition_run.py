@@ -6,7 +6,6 @@ partitions from before the last repartition. Workers, the command and Redis are 
 
 import os
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.harness import EPOCH, finish, make_store, start_worker
+from tests.chaos.repartitions.load import LOOK_S, TICK_S, TickingProducer, Watch
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tidecast.client import Client
@@ -30,7 +30,6 @@ from tidecast.wire import DISPOSITIONS, Keys, Layout, keys_of, layout_of
 
 KINDS = ("missing", "duplicated", "disordered", "wrong")
 SERIES = 60
-TICK_S = 0.05  # between two pushes of a producer
 CHANGES = (16, 4, 1)
 WORKERS = 2
 SETTINGS = """
@@ -41,7 +40,6 @@ batch = 100
 block = "20ms"
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-LOOK_S = 0.01
 CONTROL_RATE = 600
 STUCK_S = 15.0  # without an answer: the remaining readings are lost
 STUCK_CONTROL_S = 4.0  # the same for a worker without a guard, which loses some
@@ -120,46 +118,6 @@ def value_of(series: int, n: int) -> float:
     return 50 + series + (7 * n * n + 3 * series) % 23
 
 
-class _Producer(threading.Thread):
-    """Push the next reading of each of its series at every tick, until it is stopped; failed pushes are repeated."""
-
-    def __init__(
-        self, url: str, series: range, per_tick: int, push: Callable[[list[tuple[int, int]], int], None]
-    ) -> None:
-        super().__init__(name=f"producer of {series}", daemon=True)
-        self.pushed: Counter[int] = Counter()
-        self._url = url
-        self._series = series
-        self._per_tick = per_tick
-        self._push = push
-        self._stop_asked = threading.Event()
-
-    def stop(self) -> None:
-        """End after the current push."""
-        self._stop_asked.set()
-        self.join()
-
-    def run(self) -> None:
-        """Push."""
-        began = time.monotonic()
-        for tick in range(10**9):
-            if self._stop_asked.is_set():
-                return
-            chosen = [self._series[(tick * self._per_tick + i) % len(self._series)] for i in range(self._per_tick)]
-            readings = [(series, self.pushed[series]) for series in dict.fromkeys(chosen)]
-            while not self._arrived(readings, tick):
-                time.sleep(LOOK_S)
-            self.pushed.update(series for series, _ in readings)
-            time.sleep(max(0.0, (tick + 1) * TICK_S - (time.monotonic() - began)))
-
-    def _arrived(self, readings: list[tuple[int, int]], tick: int) -> bool:
-        try:
-            self._push(readings, tick)
-        except RedisError:
-            return False
-        return True
-
-
 class _Run:
     """The workers, the producers and the commands."""
 
@@ -187,12 +145,12 @@ class _Run:
         third = SERIES // 3
         pushes = (self._push_by_client, self._push_plain, self._push_stale)
         self._producers = [
-            _Producer(server.url, range(i * third, (i + 1) * third), per_tick, push) for i, push in enumerate(pushes)
+            TickingProducer(range(i * third, (i + 1) * third), per_tick, push) for i, push in enumerate(pushes)
         ]
 
     def change(self, rounds: int, *, calm: bool) -> Counter[int]:
         """Change the partitions again and again; return how many readings of each series were pushed."""
-        watch = _Watch(self._server.url)
+        watch = Watch(self._server.url)
         try:
             self._workers = [self._start() for _ in range(WORKERS)]
             until(lambda: self._redis.exists(keys_of().lease))
@@ -206,7 +164,8 @@ class _Run:
             pushed = sum((producer.pushed for producer in self._producers), Counter[int]())
             self._report.readings = pushed.total()
             self._await(pushed.total())
-            self._report.pause_s = watch.stop()
+            watch.stop()
+            self._report.pause_s = watch.longest_s
             for worker in self._workers:
                 worker.terminate()
                 finish(worker)
@@ -264,7 +223,7 @@ class _Run:
     def _start(self) -> Forked:
         if not self._control:
             return start_worker(self._folder, self._server.url)
-        program = "tests.chaos.repartition_controls"
+        program = "tests.chaos.repartitions.controls"
         return start_worker(self._folder, self._server.url, self._control, program=program)
 
     def _layout(self) -> Layout:
@@ -311,39 +270,6 @@ class _Run:
             series = f"series-{s}"
             args += (keys(series).readings, series, EPOCH + 1000 * n, value_of(s, n))
         self._once(keys=[f"chaos:{name}"], args=args)
-
-
-class _Watch(threading.Thread):
-    """Look at the newest forecasts, and measure how long their readings have waited."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(name="watch", daemon=True)
-        self._url = url
-        self._longest_s = 0.0
-        self._stop_asked = threading.Event()
-
-    def stop(self) -> float:
-        """Return the longest wait, in seconds."""
-        self._stop_asked.set()
-        self.join()
-        return self._longest_s
-
-    def run(self) -> None:
-        """Follow the forecasts of all generations."""
-        position: dict[str, str] = {}
-        with Redis.from_url(self._url, protocol=2) as redis:
-            while not self._stop_asked.is_set():
-                try:
-                    layout = layout_of(at_present(redis, load_settings(redis_url=self._url)))
-                    position = {part.keys.forecasts: "0-0" for part in layout.every_part()} | position
-                    for stream, entries in redis.xread(position, count=1000) or []:  # type: ignore[arg-type]
-                        now = time.time()
-                        oldest_ms = min(int(entry_id.partition(b"-")[0]) for entry_id, _ in entries)
-                        self._longest_s = max(self._longest_s, now - oldest_ms / 1000)
-                        position[stream.decode()] = entries[-1][0].decode()
-                except RedisError:
-                    pass
-                time.sleep(LOOK_S)
 
 
 def _rows(redis: Redis) -> Rows:

@@ -1,6 +1,6 @@
 """Workers whose repartitions lack a guard: a verifier that passes them proves nothing.
 
-`python -m tests.chaos.repartition_controls worker NAME ...` runs the real worker with that guard taken out.
+`python -m tests.chaos.repartitions.controls worker NAME ...` runs the real worker with that guard taken out.
 """
 
 import sys

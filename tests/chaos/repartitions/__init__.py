@@ -1,0 +1,1 @@
+"""The number of partitions changes while everything is killed."""
