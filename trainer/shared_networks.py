@@ -145,6 +145,8 @@ def trained_network(
     spec = spec_of(cohort.target)
     every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = Examples.joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
+    if not len(examples.y):  # no series is longer than the window
+        return None
     initial = champion.weights if champion and champion.spec == spec else None
     weights, losses = fit_shared(examples, spec, settings.train, initial)
     if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():

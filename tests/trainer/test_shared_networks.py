@@ -133,6 +133,13 @@ def test_some_of_too_many_windows_are_left_out(settings: Settings, store: ModelS
     assert store.shared.load(NAME)[1].header.training["examples"] <= 300  # type: ignore[operator]
 
 
+def test_many_series_that_are_shorter_than_the_window_get_no_network(settings: Settings, store: ModelStore) -> None:
+    """They have enough rows together, but not one example: this ended the training of all series."""
+    members = [training_set(f"h{i}", 55, seed=i) for i in range(60)]
+    assert sum(member.rows_before_tail for member in members) >= shared_networks.MIN_EXAMPLES
+    assert train_shared(members, settings, store, 0) == {}
+
+
 @pytest.mark.usefixtures("small")
 def test_a_training_that_diverged_leaves_no_network(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch

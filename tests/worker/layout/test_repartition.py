@@ -334,7 +334,7 @@ def test_mutes_orders_and_due_times_move_too(plant: Plant) -> None:
 
 def test_the_documented_rights_suffice(plant: Plant) -> None:
     """A worker with those of the page, and with those that it names for a repartition."""
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
     patterns = (
         r"^ACL SETUSER tidecast-worker reset on \S+ (.+)$",
         r"The worker needs every key: `([^`]+)`",
