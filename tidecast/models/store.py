@@ -369,7 +369,7 @@ class ModelStore:
 
     def endings(self) -> list[Ending]:
         """Return the series that were deleted or renamed, oldest first."""
-        return list(self._moves.endings())
+        return self._moves.endings()
 
     def folder(self, series: str) -> Path:
         """Return the folder of a series, whether or not it exists."""

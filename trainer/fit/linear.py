@@ -26,6 +26,9 @@ RIDGE, LAD = 1.0, 0.1  # penalties on standardised terms: worth a few examples e
 SPARE, FEWEST = 1.5, 10  # examples needed for each coefficient, plus a fixed number
 ROUNDS = 30  # rounds of reweighting: the objective has converged by then
 SHARPEST = 1e-3  # of the mean move: a smaller error is weighted as if it were this large
+# The floor of an error shrinks from round to round: a huge weight too early would pin the fit to a few examples.
+FLOORS = tuple(max(SHARPEST, 0.3 ** (i / 2)) for i in range(ROUNDS))
+ROUNDING = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,9 @@ def least_absolute(terms: Float, moves: Float) -> tuple[Float, float]:
     size = float(np.abs(moves).mean()) or 1.0  # 1 where all moves are zero
     weights: Float = np.ones(len(moves))
     solution: Float = np.zeros(design.shape[1])
-    for i in range(ROUNDS):
+    for floor in FLOORS:
         solution = _solve(design, moves, weights, LAD)
-        # The floor shrinks from round to round: a huge weight too early would pin the fit to a few examples.
-        weights = 1 / np.maximum(np.abs(moves - design @ solution), size * max(SHARPEST, 0.3 ** (i / 2)))
+        weights = 1 / np.maximum(np.abs(moves - design @ solution), size * floor)
     return restore(solution)
 
 
@@ -267,8 +269,7 @@ def _standardised(terms: Float) -> tuple[Float, Callable[[Float], tuple[Float, f
 def _solve(design: Float, moves: Float, weights: Float, penalty: float) -> Float:
     weighted = design * weights[:, None]
     normal = weighted.T @ design
-    free = np.diag_indices(len(normal) - 1)  # the intercept is not penalised
-    normal[free] += penalty * weights.mean()
-    normal[np.diag_indices(len(normal))] += np.finfo(float).eps * np.trace(normal)
-    solution: Float = np.linalg.solve(normal, weighted.T @ moves).astype(np.float64)
-    return solution
+    diagonal = normal.reshape(-1)[:: len(normal) + 1]  # a view
+    diagonal[:-1] += penalty * (weights.sum() / len(weights))  # the intercept is not penalised
+    diagonal += ROUNDING * diagonal.sum()
+    return np.asarray(np.linalg.solve(normal, weighted.T @ moves), np.float64)

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from tidecast.models import model_file
 from tidecast.models.cohorts import Cohort
@@ -16,6 +19,11 @@ from trainer.shared_networks import SharedNetwork, shared_by_series, trained_net
 from trainer.verdict import Verdict
 
 OnEpoch = Callable[[int, int], None]
+Work = TypeVar("Work", bound=Callable[..., list[SeriesResult]])
+
+# The last bits of a sum of products depend on the number of threads, and models would differ by machine. The matrices
+# are small: on two busy cores, two threads took 10 to 15 times the processor time of one.
+_one_thread: Callable[[Work], Work] = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Workplace:
     on_epoch: OnEpoch | None = None
 
 
+@_one_thread
 def train_series(members: Sequence[Screened], networks: Mapping[Cohort, Model], place: Workplace) -> list[SeriesResult]:
     """Train and judge a model for each series; keep its file.
 
@@ -59,6 +68,7 @@ def train_series(members: Sequence[Screened], networks: Mapping[Cohort, Model], 
     ]
 
 
+@_one_thread
 def train_cohort(
     cohort: Cohort, members: Sequence[Screened], champion: Model | None, place: Workplace
 ) -> list[SeriesResult]:

@@ -37,6 +37,8 @@ class MovesLog:
         self._path = path
         self._read_to = 0  # bytes of the log that `_champions` contains
         self._champions: dict[str, dict[int, None]] = {}  # every version that was champion, by series, the latest last
+        self._endings: list[Ending] = []  # in the first `_endings_to` bytes
+        self._endings_to = 0
 
     def append(self, *moves: tuple[str, int | None], **more: str) -> None:
         """Append a line for each pair of a series and its new champion; raise OSError if the file cannot be written."""
@@ -67,11 +69,15 @@ class MovesLog:
                 versions[move["version"]] = None
         return list(self._champions.get(series, ()))
 
-    def endings(self) -> Iterator[Ending]:
-        """Yield the ends of all names, oldest first."""
-        for move in _moves(self._lines(0)[2]):
+    def endings(self) -> list[Ending]:
+        """Return the ends of all names, oldest first. A further call reads only the lines since."""
+        start, self._endings_to, lines = self._lines(self._endings_to)
+        if not start:
+            self._endings.clear()
+        for move in _moves(line for line in lines if b"null" in line):
             if move["version"] is None:
-                yield Ending(move["series"], int(move.get("at_ms", 0)), move.get("new"))
+                self._endings.append(Ending(move["series"], int(move.get("at_ms", 0)), move.get("new")))
+        return list(self._endings)
 
     def _lines(self, position: int) -> tuple[int, int, list[bytes]]:
         """Return the whole lines after byte `position`: (their begin, their end, the lines).
