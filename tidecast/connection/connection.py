@@ -1,5 +1,6 @@
 """Connect to Redis: one server, the master of Sentinels or a cluster, plain or over TLS. No command is repeated."""
 
+from functools import cache
 from typing import Any, cast
 
 import redis
@@ -135,8 +136,20 @@ def _options(settings: Settings) -> dict[str, Any]:
     timeout = settings.redis_timeout
     # RESP2 gives stream replies the same shape on every server version.
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+    if "lib_" not in settings.redis_url.get_secret_value().rpartition("?")[2]:  # the address may name a library
+        options |= _driver()
     if _has_tls(settings):
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
         if settings.redis_ca:
             options["ssl_ca_certs"] = str(settings.redis_ca)
     return options
+
+
+@cache
+def _driver() -> dict[str, Any]:
+    """Return the library's name and version for all connections: newer versions look them up for each, in 2 ms."""
+    try:
+        from redis.driver_info import DriverInfo
+    except ImportError:
+        return {}
+    return {"driver_info": DriverInfo()}
