@@ -1,4 +1,4 @@
-"""A thread that ends when it is asked to."""
+"""A thread in the background that can be stopped."""
 
 import threading
 
