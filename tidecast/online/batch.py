@@ -58,7 +58,7 @@ class Batch:
         y: `(n,)`.
         next_ts: `(n,)` the time to forecast, `ts` where it is not known.
         step_known: `(n,)` whether `next_ts` is known.
-        skipped: `(n,)` whether steps were missing before the reading, filled or not.
+        missing: `(n,)` how many steps were missing before the reading, and were filled; -1: its window begins with it.
         filled: `(n,)` how many rows that the experts read hold no reading.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
         moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
@@ -74,7 +74,7 @@ class Batch:
     y: Float
     next_ts: Int64
     step_known: Bools
-    skipped: Bools
+    missing: Int64
     filled: Int64
     doubted: Int64
     moves: Float
@@ -85,3 +85,9 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def skipped(self) -> Bools:
+        """Return whether steps were missing before each reading, filled or not: `(n,)`."""
+        skipped: Bools = self.missing != 0
+        return skipped

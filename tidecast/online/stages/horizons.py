@@ -100,7 +100,7 @@ class Horizons:
         judged &= batch.doubted <= 1
         intervals.score_further(
             columns["record"][numbers] + NUMBER * record_numbers(count),
-            (batch.y, batch.skipped.astype(np.int64), judged.astype(np.int64)),
+            (batch.y, batch.missing, judged.astype(np.int64)),
             path,
             self._levels,
             intervals.sizes_of(self._horizon - 1, count),

@@ -62,7 +62,7 @@ def place(
         y=y[accepted],
         next_ts=next_ts,
         step_known=steps > 0,
-        skipped=(missing > 0) | (taken.lengths[accepted] == 1),
+        missing=np.where(taken.lengths[accepted] == 1, -1, missing),
         filled=taken.filled[accepted],
         doubted=taken.doubted[accepted],
         moves=taken.moves[accepted],
