@@ -15,7 +15,11 @@ from typing import Any
 
 import structlog
 
+from tidecast.start import OwnPackages
+
 STDERR = 2
+# Keras imports these, if they are installed, for wrappers and pictures that we do not use: over a quarter of its time.
+UNUSED = ("matplotlib", "matplotlib.pyplot", "sklearn")
 log = structlog.get_logger("tidecast.trainer")
 _LOCK = threading.Lock()  # threads that train may need it at the same moment
 
@@ -36,18 +40,49 @@ def _silence() -> Iterator[None]:
 
 
 class _Late:
-    """A module that is imported when one of its names is first used."""
+    """A module that is imported when one of its public names is first used.
+
+    Programs that inspect all objects of a module, such as pytest, ask each for private names.
+    """
 
     def __init__(self, module: str) -> None:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(_imported()[self._module], name)
+
+
+class _Refusal:
+    """A finder that refuses the modules in UNUSED to one thread, as if they were not installed."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """Raise an error for an unused module; find none itself."""
+        if name in UNUSED and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{name} is not needed here", name=name)
+
+
+@contextmanager
+def _without_unused() -> Iterator[None]:
+    """Import Keras within the block without UNUSED, in a program of ours: in a user's, Keras may need them."""
+    if OwnPackages not in sys.meta_path:
+        yield
+        return
+    refusal = _Refusal()
+    sys.meta_path.insert(0, refusal)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refusal)
 
 
 @cache
 def _imported() -> dict[str, ModuleType]:
-    with _LOCK, _silence():
+    with _LOCK, _silence(), _without_unused():
         modules = {name: import_module(name) for name in ("keras", "tensorflow")}
     # The matrix products of these networks are too small to split over cores. On two cores, with one thread per core
     # and separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit`

@@ -1,11 +1,19 @@
-"""The trainer reports the GPUs that it uses."""
+"""The trainer reports the GPUs that it uses, and imports TensorFlow late and without what it does not need."""
 
+import inspect
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
+from tidecast.start import OwnPackages
+from trainer.fit import backend
 from trainer.fit.backend import report_gpus
+
+SMALL = "stringprep"  # a module that is imported quickly
 
 
 @pytest.mark.parametrize("names", [[], ["/physical_device:GPU:0"]])
@@ -16,3 +24,32 @@ def test_a_gpu_is_reported_and_its_absence_is_not(names: list[str]) -> None:
     with capture_logs() as lines:
         report_gpus(tensorflow)
     assert [names] * bool(names) == [line["devices"] for line in lines]
+
+
+def test_an_inspection_of_all_names_does_not_import_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest, which inspects the names of each test module, would import it in every process of the suite."""
+    monkeypatch.setattr(backend, "_imported", lambda: pytest.fail("it is imported"))
+    assert backend.keras is inspect.unwrap(backend.keras)
+    assert not hasattr(backend.keras, "_mock_name")
+
+
+def _refused() -> bool:
+    sys.modules.pop(SMALL, None)
+    try:
+        import_module(SMALL)
+    except ImportError:
+        return True
+    return False
+
+
+def test_only_our_own_programs_refuse_what_keras_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads can import it meanwhile, and so can the whole program later and a user's program."""
+    monkeypatch.setattr(backend, "UNUSED", (SMALL,))
+    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if finder is not OwnPackages])
+    with backend._without_unused():
+        assert not _refused()
+    sys.meta_path.insert(0, OwnPackages)
+    with backend._without_unused(), ThreadPoolExecutor(1) as others:
+        assert _refused()
+        assert not others.submit(_refused).result()
+    assert not _refused()
