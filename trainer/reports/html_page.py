@@ -89,8 +89,16 @@ class Picture:
 
 
 def picture(name: str, caption: str, draw: Callable[[Sheet], Figure]) -> Picture:
-    """Draw a figure on all sheets."""
-    return Picture(name, caption, {sheet: canvas.png(draw(blank)) for sheet, blank in SHEETS.items()})
+    """Draw a figure on all sheets; those of the same width have the same layout."""
+    files: dict[str, bytes] = {}
+    drawn: dict[bool, Figure] = {}
+    for sheet, blank in SHEETS.items():
+        new = draw(blank)
+        if blank.narrow in drawn:
+            canvas.share_layout(new, drawn[blank.narrow])
+        files[sheet] = canvas.png(new)
+        drawn[blank.narrow] = new
+    return Picture(name, caption, files)
 
 
 def figure(picture: Picture) -> str:

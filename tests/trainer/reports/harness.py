@@ -49,3 +49,8 @@ def write_csv(file: Path, history: History) -> Path:
     )
     file.write_text(f"series,ts,other,{','.join(history.features)}\n{''.join(rows)}")
     return file
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files of a folder by their names."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -3,7 +3,7 @@
 import json
 import re
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from tests.trainer.reports.harness import (
     SPEC,
     START,
     STEP_MS,
+    TAIL,
+    folder_bytes,
     make_history,
     make_version,
     write_csv,
@@ -34,7 +36,6 @@ from trainer.reports import canvas, gate_figures
 from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.explain import Explanation, explain, lines, run, show
 from trainer.reports.html_page import picture_path
-from trainer.reports.report import report
 from trainer.reports.target import ReportTarget, Request
 from trainer.reports.trace import Trace, trace
 from trainer.reports.unit_figure import Unit, draw_unit
@@ -66,20 +67,6 @@ def test_the_last_hidden_states_give_the_models_forecast(spec: Spec) -> None:
     assert result.forecast == pytest.approx(float(own_answers(model, newest[None])[0]), rel=1e-5)
     shown = np.concatenate([cell.last_hidden for cell in result.last_layer])
     assert result.answer == pytest.approx(float(shown @ model.weights["dense.kernel"][:, 0]) + result.bias, rel=1e-5)
-
-
-def test_the_same_version_gives_the_same_bytes_again(tmp_path: Path) -> None:
-    """Reports and explanations draw no random number, so they have no seed."""
-    settings = load_settings(store=tmp_path / "models")
-    store = ModelStore(settings.store)
-    store.publish(make_version())
-    folders = [tmp_path / name for name in ("first", "again")]
-    for folder in folders:
-        for write in (explain, report):
-            write(SERIES, make_history(), settings, store, folder)
-    written, again = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
-    assert written == again
-    assert len(written) == 10
 
 
 @each_spec
@@ -189,16 +176,38 @@ def test_after_a_gap_the_newest_full_window_is_shown_with_what_came() -> None:
         trace(ReportTarget(1, model, make_history(5)), max_gap=3)
 
 
-@pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, str]:
-    """An explanation over a file, made once, and the JSON that the command printed."""
-    folder = tmp_path_factory.mktemp("explain")
-    settings = load_settings(store=folder / "models")
+def write_explanation(folder: Path) -> tuple[Explanation, str]:
+    """Write an explanation of three steps in an empty folder; return it, and the JSON that the command prints."""
+    settings = load_settings(store=folder / "models", series={"horizon": 3})
     ModelStore(settings.store).publish(make_version(SPECS["bidirectional"]))
     request = Request(SERIES, Source((str(write_csv(folder / "history.csv", make_history())),)))
     with redirect_stdout(StringIO()) as printed:
         explanation = run(request, settings, folder / "out", as_json=True)
     return explanation, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, str]:
+    """One explanation, for the tests that only read it, and the JSON that the command printed."""
+    return write_explanation(tmp_path_factory.mktemp("explain"))
+
+
+def test_the_same_version_gives_the_same_explanation_again(explained: tuple[Explanation, str], tmp_path: Path) -> None:
+    """An explanation draws no random number, so it has no seed."""
+    again, printed = write_explanation(tmp_path)
+    assert folder_bytes(explained[0].path.parent) == folder_bytes(again.path.parent)
+    assert explained[1].replace(str(explained[0].path), str(again.path)) == printed
+
+
+def test_an_explanation_has_the_errors_of_all_steps(explained: tuple[Explanation, str]) -> None:
+    """They are those of the review, in the JSON and on the page."""
+    explanation = explained[0]
+    steps = explanation.review.steps
+    assert steps is not None
+    assert [asdict(score) for score in steps.scores] == json.loads(explained[1])["steps"]
+    assert [(1, TAIL), (2, TAIL - 1), (3, TAIL - 2)] == [(score.step, score.readings) for score in steps.scores]
+    assert "".join(f"<td>{cell}</td>" for cell in steps.scores[2].cells()) in explanation.path.read_text()
+    assert picture_path(explanation.path, "steps").read_bytes().startswith(SIGNATURE)
 
 
 def test_the_command_prints_json_that_a_reader_can_check(explained: tuple[Explanation, str]) -> None:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.trainer.reports.harness import (
     START,
     STEP_MS,
     TAIL,
+    folder_bytes,
     make_history,
     make_version,
     write_csv,
@@ -35,8 +36,7 @@ from tidecast.settings import load_settings
 from trainer.data.source import Source
 from trainer.reports import canvas, figures
 from trainer.reports.canvas import SHEETS, Sheet
-from trainer.reports.explain import explain
-from trainer.reports.html_page import picture_path
+from trainer.reports.html_page import picture, picture_path
 from trainer.reports.report import moment, report, run, weight_rows
 from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
 from trainer.reports.target import ReportTarget, Request, load_target, requested_history
@@ -47,14 +47,24 @@ def reviewed(model: Model, history: History) -> Review:
     return review(ReportTarget(1, model, history), load_settings())
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One report, for the tests that only read it."""
-    folder = tmp_path_factory.mktemp("report")
-    settings = load_settings(store=folder / "models")
+def write_report(folder: Path) -> Path:
+    """Write a report with the errors of three steps in an empty folder; return its page."""
+    settings = load_settings(store=folder / "models", series={"horizon": 3})
     ModelStore(settings.store).publish(make_version())
     file = write_csv(folder / "history.csv", make_history())
     return run(Request(SERIES, Source((str(file),))), settings, folder / "out")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One report, for the tests that only read it."""
+    return write_report(tmp_path_factory.mktemp("report"))
+
+
+def test_the_same_version_gives_the_same_report_again(written: Path, tmp_path: Path) -> None:
+    """A report draws no random number, so it has no seed."""
+    again = write_report(tmp_path).parent
+    assert folder_bytes(written.parent) == folder_bytes(again)
 
 
 def test_a_page_needs_nothing_but_itself(written: Path) -> None:
@@ -63,8 +73,23 @@ def test_a_page_needs_nothing_but_itself(written: Path) -> None:
     assert [] == re.findall(r"<script|<link|<iframe|https?:|url\(|@import| on\w+=", html)
     sources = re.findall(r'(?:src|srcset)="([^"]{22})', html)
     assert {"data:image/png;base64,"} == set(sources)
-    assert 20 == len(sources)
+    assert 24 == len(sources)
     assert "default-src 'none'" in html
+
+
+def test_a_layout_found_for_one_theme_suits_the_other_to_the_pixel() -> None:
+    """Also that of a colour bar and of a legend below the axes."""
+
+    def draw(sheet: Sheet) -> Figure:
+        drawing = sheet.figure(2)
+        axis = drawing.subplots()
+        drawing.colorbar(axis.imshow([[1, 2000]]), ax=axis)
+        axis.plot([0, 1], label="a line")
+        canvas.legend(drawing, sheet)
+        return drawing
+
+    files = picture("any", "any", draw).files
+    assert {name: canvas.png(draw(sheet)) for name, sheet in SHEETS.items()} == files
 
 
 def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
@@ -78,7 +103,7 @@ def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
 def test_files_are_named_by_the_digest_of_the_series(written: Path) -> None:
     """A series name never becomes part of a path."""
     digest = sha256(SERIES.encode()).hexdigest()[:12]
-    names = ["", "-coverage", "-forecasts", "-learning", "-residuals", "-weights"]
+    names = ["", "-coverage", "-forecasts", "-learning", "-residuals", "-steps", "-weights"]
     assert {f"{digest}-v1{name}{'.png' if name else '.html'}" for name in names} == {
         file.name for file in written.parent.iterdir()
     }
@@ -114,21 +139,15 @@ def test_the_page_keeps_the_evidence(written: Path) -> None:
     assert "25 readings" in html
 
 
-def test_several_steps_have_their_errors_and_the_next_forecasts(tmp_path: Path) -> None:
-    """From the worker's code: as many as `series.horizon`, in the report and in the explanation."""
-    settings = load_settings(store=tmp_path / "models", series={"horizon": 3})
-    store = ModelStore(settings.store)
-    store.publish(make_version())
-    steps = review(load_target(SERIES, make_history(), store, None), settings).steps
+def test_several_steps_have_their_errors_and_the_next_forecasts(written: Path) -> None:
+    """From the worker's code: as many as `series.horizon`."""
+    settings = load_settings(store=written.parent.with_name("models"), series={"horizon": 3})
+    steps = review(load_target(SERIES, make_history(), ModelStore(settings.store), None), settings).steps
     assert steps is not None
     assert [(1, TAIL), (2, TAIL - 1), (3, TAIL - 2)] == [(score.step, score.readings) for score in steps.scores]
     assert [START + (ROWS + k) * STEP_MS for k in range(3)] == [step.ts for step in steps.ahead]
-    page = report(SERIES, make_history(), settings, store, tmp_path / "out")
-    explanation = explain(SERIES, make_history(), settings, store, tmp_path / "out")
-    assert [asdict(score) for score in steps.scores] == explanation.as_dict()["steps"]
-    for path in (page, explanation.path):
-        assert "".join(f"<td>{cell}</td>" for cell in steps.scores[2].cells()) in path.read_text()
-        assert picture_path(path, "steps").read_bytes().startswith(SIGNATURE)
+    assert "".join(f"<td>{cell}</td>" for cell in steps.scores[2].cells()) in written.read_text()
+    assert picture_path(written, "steps").read_bytes().startswith(SIGNATURE)
 
 
 def test_the_tail_is_forecast_window_by_window() -> None:
