@@ -5,8 +5,6 @@ from pathlib import Path
 import typer
 
 from tidecast.errors import TidecastError
-from tidecast.models.store import ModelStore
-from tidecast.settings import load_settings
 
 
 def series_in_store(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -16,6 +14,9 @@ def series_in_store(ctx: typer.Context, incomplete: str) -> list[str]:
         ctx: the command so far, which may name another store.
         incomplete: the typed beginning of the name.
     """
+    from tidecast.models.store import ModelStore
+    from tidecast.settings import load_settings
+
     given = ctx.params.get("store")
     try:
         names = ModelStore(load_settings(store=Path(given) if given else None).store).series()

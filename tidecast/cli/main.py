@@ -1,4 +1,4 @@
-"""The `tidecast` command: register the subcommands, run one, and print its error as one sentence."""
+"""The `tidecast` command: run a subcommand, and print its error as one sentence."""
 
 import sys
 from contextlib import suppress
@@ -8,11 +8,8 @@ import typer
 from redis.exceptions import RedisError
 
 from tidecast import __version__
-from tidecast.cli.commands.operate import dashboard, demo, doctor, notify, repartition, series, size, status, worker
-from tidecast.cli.commands.streams import archive, dead, events, push, replay, tail
-from tidecast.cli.commands.training import backtest, explain, models, report, retrain, train, tune
+from tidecast.cli.command_group import CommandGroup
 from tidecast.cli.exit_codes import FAILED, INTERRUPTED, MISUSED
-from tidecast.cli.groups import with_groups
 from tidecast.cli.standard_streams import open_standard_streams
 from tidecast.cli.usage import is_usage_error, usage_sentence
 from tidecast.errors import SettingsError, TidecastError
@@ -20,39 +17,12 @@ from tidecast.settings.unset import without_empty_options
 
 TRAINER_PACKAGES = ("keras", "keras_tuner", "matplotlib", "pandas", "psutil", "pyarrow", "tensorflow")
 
-COMMANDS = (  # in the order of the help
-    demo.demo,
-    worker.worker,
-    train.train,
-    archive.archive,
-    backtest.backtest,
-    tune.tune,
-    report.report,
-    explain.explain,
-    push.push,
-    replay.replay,
-    tail.tail,
-    retrain.retrain,
-    events.events,
-    events.anomalies,
-    dead.dead,
-    notify.notify,
-    status.status,
-    doctor.doctor,
-    size.size,
-    repartition.repartition,
-    dashboard.dashboard,
-)
-
 app = typer.Typer(
+    cls=CommandGroup,
     help="Forecast the next reading of thousands of series, from Redis streams and back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in COMMANDS:
-    app.command()(with_groups(command))
-app.add_typer(models.app, name="models")
-app.add_typer(series.app, name="series")
 
 
 @app.callback(invoke_without_command=True)
