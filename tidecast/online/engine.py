@@ -218,7 +218,7 @@ class Engine:
 
     def _predict_shared(self, requests: Requests, forecasts: Float) -> None:
         networks = list(self._shared.values())
-        for number, part in _groups(requests.cohorts):
+        for number, part in _groups(requests.cohorts) if networks else ():
             if number != NONE:
                 network = networks[number]
                 enough = part[requests.rows.held[part] >= network.model.spec.window]
@@ -247,7 +247,8 @@ def _release(slot: ModelSlot | None) -> None:
 
 def _groups(numbers: Int64) -> Iterator[tuple[int, Int64]]:
     """Yield each number with the places where it occurs, at most `ROWS_AT_ONCE` at a time."""
-    for number in np.unique(numbers).tolist():
+    is_one = len(numbers) > 0 and bool((numbers == numbers[0]).all())  # `unique` would take five times as long
+    for number in [int(numbers[0])] if is_one else np.unique(numbers).tolist():
         places = np.flatnonzero(numbers == number)
         for first in range(0, len(places), ROWS_AT_ONCE):
             yield number, places[first : first + ROWS_AT_ONCE]

@@ -216,7 +216,8 @@ class Forecaster:
         """Add an event for each silent series, and the new states of these series and of the changed ones."""
         silent = silent_series(self._series, as_of_ms)
         result.events += [silence_of(self._series.entry(number)) for number in silent.tolist()]
-        result.states = changes_of(self._series, np.union1d(changed, silent), self._shape)
+        touched = self._series.touched(changed, silent)
+        result.states = changes_of(self._series, touched, self._shape)
 
     def _compare(self, batch: Batch, tested: Int64, scores: BatchScores, online: Float) -> list[Event]:
         """Compare champions on probation with their shadows; return an event for each test that has ended.

@@ -59,10 +59,10 @@ class RawEntries(Sequence[Entry]):
     def ids(self) -> list[str]:
         """Return the ids."""
         if self._ids is None:
-            raw = self.reply.tobytes()
+            text = self.reply.tobytes().decode("latin-1")  # a character for each byte; ids are digits
             begins = self.places.id_at
             ends = (begins + self.places.id_length).tolist()
-            self._ids = [raw[begin:end].decode() for begin, end in zip(begins.tolist(), ends, strict=True)]
+            self._ids = [text[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
         return self._ids
 
     def _fields(self, i: int) -> dict[bytes, bytes]:

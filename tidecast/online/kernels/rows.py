@@ -39,7 +39,7 @@ class Rows(NamedTuple):
         ends = rows * features * np.arange(1, n + 1)
         return cls(np.ravel(windows).astype(np.float64, copy=False), ends, held, np.full(n, features))
 
-    def chosen(self, indices: Int64) -> Self:
+    def chosen(self, indices: Int64 | slice) -> Self:
         """Return the rows of some series."""
         return self._replace(ends=self.ends[indices], held=self.held[indices], widths=self.widths[indices])
 

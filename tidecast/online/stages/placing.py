@@ -40,7 +40,8 @@ def place(
     for disposition, code in (("duplicate", DUPLICATE), ("late", LATE)):
         if count := int((taken.missing == code).sum()):
             result.counts[disposition] += count
-    accepted = np.flatnonzero(taken.missing >= 0)
+    places = np.flatnonzero(taken.missing >= 0)
+    accepted = slice(None) if len(places) == len(numbers) else places  # a slice copies nothing
     numbers = numbers[accepted]
     ts = readings.ts[accepted]
     steps = taken.steps[accepted]
@@ -56,7 +57,7 @@ def place(
             target = series.entry(numbers[i]).state.features[0]
             cohorts[i] = engine.cohort_number(engine.cohort_of(float(steps[i]), target))
     return Batch(
-        ids=readings.ids if len(accepted) == len(readings.ids) else [readings.ids[i] for i in accepted.tolist()],
+        ids=readings.ids if len(places) == len(readings.ids) else [readings.ids[i] for i in places.tolist()],
         series=numbers,
         ts=ts,
         y=y[accepted],

@@ -34,4 +34,5 @@ def forecast_untrained(
     seasons = Seasons(batch.seasons, batch.profiles)
     forecast_online(addresses, rows, moves, teaching, seasons, trained.astype(np.int64), forecasts, kept)
     chosen = np.flatnonzero(~trained)
-    forecasts[chosen, PRETRAINED] = engine.predict_pretrained(rows.chosen(chosen), batch.seasons[chosen])
+    if len(chosen):
+        forecasts[chosen, PRETRAINED] = engine.predict_pretrained(rows.chosen(chosen), batch.seasons[chosen])
