@@ -120,7 +120,7 @@ def test_only_the_settings_read_the_environment() -> None:
 
 @pytest.mark.parametrize("room", ["tidecast", "worker"])
 def test_a_fresh_interpreter_with_the_whole_room_has_no_tensorflow(room: str) -> None:
-    """Indirect imports count too; pkgutil finds the modules, so that none is forgotten."""
+    """Indirect imports count too; pkgutil finds the modules, so that it finds every module."""
     program = f"""
 import importlib, pkgutil, sys
 import {room}

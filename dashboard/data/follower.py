@@ -245,7 +245,7 @@ class Follower:
             self.signs.forget(gone)
 
     def unit_of(self, series: str) -> str:
-        """Return the unit of a series' values; empty if none is set."""
+        """Return the unit of a series' values; empty if it has none."""
         return self._settings.series.unit_of(series)
 
     def newest_events(self, count: int, series: str | None = None) -> list[Event]:

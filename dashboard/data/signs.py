@@ -24,7 +24,7 @@ CONDITIONS = ("anomaly", "stuck", "unstuck", "silent", "back", "model_degraded",
 
 @dataclass(slots=True)
 class Signs:
-    """What is known of series beside their forecasts; a series that is not in a mapping is in order there.
+    """Conditions of series beside their forecasts; a series that is not in a mapping is in order there.
 
     Attributes:
         conditions: by series, the condition that its worker stored: anomalous, stuck, silent or degraded.

@@ -114,7 +114,7 @@ class Counting:
 
 
 def growth_of(lags: Sequence[tuple[float, int]]) -> int:
-    """Return by how much a lag has grown, 0 if it does not keep growing: a large push of readings alone is no problem.
+    """Return by how much a lag has grown, 0 if it does not keep growing: a large push alone is not a problem.
 
     Args:
         lags: at least one, with its time in seconds, the oldest first.

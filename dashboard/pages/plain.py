@@ -75,7 +75,7 @@ def unknown_series(name: str, known: Iterable[str]) -> HTMLResponse:
 
     Args:
         name: the series.
-        known: the names of all series, one of which may be meant.
+        known: the names of all series; the text may name one of them.
     """
     if not name:
         return sentence_page(NO_NAME, 404)

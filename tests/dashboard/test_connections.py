@@ -77,7 +77,7 @@ def ask(port: int, body: bytes = b"", times: int = 1) -> list[int]:
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n"], ids=["silent", "no end"])
 def test_clients_that_wait_make_room_for_those_that_ask(port: int, data: bytes) -> None:
-    """Each would keep a descriptor, until none is left for Redis."""
+    """Each would keep a descriptor, and a connection to Redis would fail at last."""
     with ExitStack() as stack:
         clients = [connect(port, stack, data) for _ in range(60)]
         assert [200] == ask(port)

@@ -16,7 +16,7 @@ from tests.documents.sessions import PATIENCE_S, QUICK
 @pytest.mark.keras
 @pytest.mark.timeout(300)
 def test_the_blocks_of_the_page_on_python_run_in_their_order(tmp_path: Path) -> None:
-    """They print scores by step, verdicts, a comparison and forecasts; nothing is warned of."""
+    """They print scores by step, verdicts, a comparison and forecasts; they cause no warning."""
     program = "\n".join(block.text for block in blocks_of("docs/how-to/python.md"))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],

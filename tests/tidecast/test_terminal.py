@@ -61,7 +61,7 @@ def test_a_program_on_a_terminal_is_interrupted_even_where_the_tests_ignore_it(t
 def test_a_push_shows_a_bar_on_a_terminal(
     tmp_path: Path, settings: Settings, redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With JSON for a program there is none, also at a speed."""
+    """With JSON for a program it does not appear, also at a speed."""
     Path("r.csv").write_text("series,ts,value\n" + "".join(f"a,{1_700_000_000_000 + 1000 * i},1\n" for i in range(50)))
     words = ("push", "r.csv", "--redis", settings.redis_url.get_secret_value())
     code, text = on_a_terminal((TIDECAST, *words), tmp_path, {})

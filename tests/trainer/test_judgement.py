@@ -167,7 +167,7 @@ def test_a_training_that_diverged_is_refused(settings: Settings, store: ModelSto
 def test_the_season_is_found_unless_it_is_given(
     settings: Settings, store: ModelStore, given: int | None, used: int | None
 ) -> None:
-    """A single row is not a season, and then there is no seasonal naive."""
+    """A single row is not a season, and then the seasonal naive does not compete."""
     (verdict,) = train([history()], SPEC, settings, store, TrainOptions(season=given, fit=answering(0.0)))
     assert verdict.evidence is not None
     assert verdict.evidence.season == used

@@ -22,7 +22,7 @@ def membership(redis: Redis, name: str, lease_s: float = 5.0) -> Membership:
 
 
 def test_a_worker_alone_serves_all(redis: Redis) -> None:
-    """There is no other worker to serve them."""
+    """No other worker can serve them."""
     assert 8 == share_of(membership(redis, "a"), NOW)
 
 

@@ -11,7 +11,8 @@ TOLD_WHILE_WAITING = """
 import signal, time
 from worker.stop import Stop
 
-stop, told = Stop(), 0
+stop = Stop()
+told = 0
 
 def handle(number, frame):
     global told

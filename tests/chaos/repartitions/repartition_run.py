@@ -90,7 +90,7 @@ def repartition_run(
         rounds: how often.
         rate: readings a second of all producers.
         seed: of the kills.
-        calm: whether nothing is killed, to measure the pause.
+        calm: kill no process, to measure the pause.
         control: the guard that the workers lack.
     """
     make_store(folder, SETTINGS)
@@ -304,15 +304,15 @@ def _push_again(redis: Redis, pushed: Counter[int]) -> None:
 def _compare(expected: Rows, published: Rows, report: RepartitionReport) -> None:
     """Compare the forecasts of each series with the expected ones; the origin of each is unique in its series."""
     for series in sorted(expected.keys() | published.keys()):
-        wanted = {dict(row)[b"origin"]: row for row in expected.get(series, [])}
+        expected_by_origin = {dict(row)[b"origin"]: row for row in expected.get(series, [])}
         rows = published.get(series, [])
         origins = [dict(row)[b"origin"] for row in rows]
         by_origin = dict(zip(origins, rows, strict=True))
         counted = {
-            "missing": len(wanted.keys() - by_origin.keys()),
+            "missing": len(expected_by_origin.keys() - by_origin.keys()),
             "duplicated": len(origins) - len(by_origin),
             "disordered": sum(int(a) > int(b) for a, b in pairwise(origins)),
-            "wrong": sum(row != wanted.get(origin) for origin, row in by_origin.items()),
+            "wrong": sum(row != expected_by_origin.get(origin) for origin, row in by_origin.items()),
         }
         for kind, number in counted.items():
             report.violations[kind] += number

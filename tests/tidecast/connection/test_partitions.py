@@ -132,7 +132,7 @@ def test_a_worker_is_alive_on_the_roster_or_by_its_lease(redis: Redis) -> None:
 
 
 def test_a_run_that_waits_is_next_when_it_is_tried_again(redis: Redis) -> None:
-    """The next run is the retry, not the due time after it; without a schedule there is no next run."""
+    """The next run is the retry, not the due time after it; without a schedule no run follows."""
     assert run_of(redis, 0, KEYS) is None
     redis.hset("retrain", mapping={"trigger": "every 6h", "state": "waiting", "next_ms": 9, "retry_ms": 5})
     run = run_of(redis, 0, KEYS)

@@ -81,7 +81,7 @@ def test_the_inputs_follow_their_definition(seasons: tuple[int, int]) -> None:
 )
 @pytest.mark.parametrize("seasons", [(0, 0), (24, 48), (1, 1), (1000, 2000)])
 def test_every_window_from_the_fourth_row_on_has_a_finite_answer(values: Float, seasons: tuple[int, int]) -> None:
-    """A worker may hold any series; with fewer rows there is no answer."""
+    """A worker may hold any series; with fewer rows it does not answer."""
     answers = pretrained.forecast(pretrained.shipped(), values, ends_of(values), HELD, seasons_of(*seasons))
     assert np.array_equal(np.isfinite(answers), HELD >= LEAST_ROWS)
     assert np.ptp(values) > 0 or (answers[HELD >= LEAST_ROWS] == values[0]).all()

@@ -215,7 +215,7 @@ demo.run(sys.argv[1], Path("out"), as_json=True)
 
 @pytest.mark.keras
 def test_for_programs_the_demo_prints_one_object_and_nothing_else(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """From the training to a run of the schedule and the picture, with real processes; none is left running."""
+    """From the training to a run of the schedule and the picture, with real processes, which all end."""
     command = [sys.executable, "-c", PROGRAM, redis_server.url]
     done = subprocess.run(
         command,

@@ -77,7 +77,7 @@ def test_the_known_expert_reads_the_inputs_and_the_others_do_not() -> None:
 
 
 def test_special_days_are_chosen_where_a_shop_is_closed() -> None:
-    """Two years of days with a week's rhythm: on nine holidays a year nothing is sold; the sines add nothing to it."""
+    """Two years of days with a week's rhythm: on nine holidays a year the shop is closed; the sines add nothing."""
     days = np.arange(730)
     closed = tuple(np.random.default_rng(2).choice(days, 18, replace=False).tolist())
     rng = np.random.default_rng(0)

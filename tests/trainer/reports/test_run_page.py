@@ -54,7 +54,7 @@ def test_every_series_has_a_line_and_those_with_a_champion_a_report(settings: Se
 
 
 def test_without_readings_only_the_store_is_shown(settings: Settings, tmp_path: Path) -> None:
-    """No report is written, and none is linked. Readings of another kind are a problem of their series alone."""
+    """No report is written or linked. Readings of another kind are a problem of their series alone."""
     page = run(None, settings, tmp_path / "out")
     assert [page] == list(page.parent.iterdir())
     assert ["poor", SERIES] == [line[0] if line[0] == "poor" else SERIES for line in rows(page)]

@@ -80,7 +80,7 @@ def test_every_batch_is_committed_beside_the_next(
 def test_a_commit_that_fails_is_sent_again_before_the_batch_that_was_handled_meanwhile(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, trouble: Exception, *, lost_reply: bool
 ) -> None:
-    """This holds whether it had happened or not; no reading is answered twice and none is forgotten."""
+    """This holds whether it had happened or not; every reading is answered exactly once."""
     commits = Commits(monkeypatch)
     (commits.after if lost_reply else commits.before)[2] = trouble
     add(redis, *range(1, 12))

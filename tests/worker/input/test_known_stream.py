@@ -60,7 +60,7 @@ def test_a_forecast_uses_the_newest_value_that_arrived_no_later_than_its_reading
     push(redis, "7-0", 7, "7")
     add(redis, *range(1, 7), series=("a",))
     worker.step(NOW)
-    expected = [2, 3, 4, np.nan, 60, np.nan]  # for second 7 the value came too late, for 5 there is none
+    expected = [2, 3, 4, np.nan, 60, np.nan]  # the value for second 7 came too late, 5 has no value
     made = moves(redis)
     known = [each.kind == "linear_known" for each in forecasts(redis)]
     assert [not np.isnan(price) for price in expected] == known

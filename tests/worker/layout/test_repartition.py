@@ -71,9 +71,9 @@ class Plant:
     def order(self, partitions: int) -> Repartition:
         """Give the command."""
         layout = self.layout
-        wanted = Repartition(partitions, layout.partitions, layout.generation + 1, 0)
-        assert order_repartition(self.redis, "", wanted)
-        return wanted
+        order = Repartition(partitions, layout.partitions, layout.generation + 1, 0)
+        assert order_repartition(self.redis, "", order)
+        return order
 
     def step(self) -> None:
         """Let the worker do a round, each time a second later."""
@@ -130,8 +130,8 @@ def expected(plant: Plant) -> dict[str, bytes]:
 
 def work(plant: Plant) -> Iterator[float]:
     """Order a repartition, and return its pieces of work, as a worker of its own does them."""
-    wanted = plant.order(3)
-    return Repartitioner(connected(plant.settings), plant.settings)._carry_out(plant.layout, wanted)
+    order = plant.order(3)
+    return Repartitioner(connected(plant.settings), plant.settings)._carry_out(plant.layout, order)
 
 
 def test_series_move_from_1_to_16_to_4_partitions_and_back(plant: Plant) -> None:
@@ -162,12 +162,12 @@ def test_it_goes_on_wherever_it_was_interrupted(plant: Plant, expected: dict[str
     """The worker that carries it out dies after each piece of its work in turn; readings arrive in between."""
     for pieces in count():
         layout = plant.layout
-        wanted = plant.order(2 + pieces % 2)
-        left = Repartitioner(plant.redis, plant.settings)._carry_out(layout, wanted)
+        order = plant.order(2 + pieces % 2)
+        left = Repartitioner(plant.redis, plant.settings)._carry_out(layout, order)
         done = [next(left, "over") for _ in range(pieces)]
         plant.push(SERIES)
         plant.new_worker()
-        plant.serve(wanted.partitions)
+        plant.serve(order.partitions)
         if "over" in done:
             break
     assert pieces > 6
@@ -178,17 +178,17 @@ def test_a_late_worker_changes_nothing_any_more(plant: Plant) -> None:
     """It was stopped in the middle, and another one has carried the repartition out meanwhile."""
     for pieces in range(7):
         layout = plant.layout
-        wanted = plant.order(2 + pieces % 2)
-        late = Repartitioner(connected(plant.settings), plant.settings)._carry_out(layout, wanted)
+        order = plant.order(2 + pieces % 2)
+        late = Repartitioner(connected(plant.settings), plant.settings)._carry_out(layout, order)
         for _ in range(pieces):
             next(late, None)
-        plant.serve(wanted.partitions)
+        plant.serve(order.partitions)
         plant.push(SERIES)
-        plant.serve(wanted.partitions)
+        plant.serve(order.partitions)
         before = plant.states()
         with suppress(Conflict):  # another worker has copied the states
             list(late)
-        assert (before, wanted.partitions) == (plant.states(), plant.layout.partitions)
+        assert (before, order.partitions) == (plant.states(), plant.layout.partitions)
 
 
 def test_without_its_fence_a_late_worker_would_bring_old_states_back(

@@ -1,4 +1,4 @@
-"""Drifts that the forecaster reports: of which series, of which kind, when, and each only once."""
+"""The forecaster reports each drift once, with its series, its kind and its time."""
 
 from collections.abc import Callable
 

@@ -187,7 +187,7 @@ def errors_of(forecaster: Forecaster) -> list[float]:
     ],
 )
 def test_after_a_gap_a_reading_settles_what_was_forecast_for_its_time(gap: int, settled: list[list[float]]) -> None:
-    """Filled or too long to be filled: nothing is settled for missing times, nor by a reading of another time."""
+    """Filled or too long to be filled: missing times are not settled, nor does a reading of another time settle any."""
     forecaster = forecaster_of(MODEL)
     times = [*range(1, 11), *range(11 + gap, 15 + gap)]
     errors = []

@@ -48,7 +48,7 @@ def test_each_reading_has_a_window_of_its_own() -> None:
 
 
 def test_known_inputs_are_the_last_columns() -> None:
-    """The newest row has the value of the time to forecast, as in training; without it there is no call."""
+    """The newest row has the value of the time to forecast, as in training; without it the function is not called."""
     values = KnownValues()
     values.add("a", "price", BEGUN_MS + HOUR_MS * np.arange(3), np.array([10.0, 11.0, 12.0]), ALWAYS)
     runner = Recorder()
