@@ -14,7 +14,7 @@ from trainer.fit.linear import NO_KNOWN, KnownTerms, unseen_errors
 JUDGED = 0.25  # of the rows before the tail, the newest: they judge the inputs
 MOST = 4000  # rows that take part, the newest
 FEWEST = 10  # rows that judge
-LEAST_GAIN = 0.01  # of the error
+LEAST_GAIN = 0.02  # of the error: less is not worth the risk that it was chance
 CHANCE = 2.5  # standard errors: a smaller gain may be chance
 
 
@@ -39,7 +39,8 @@ def choose_inputs(
     """Choose among the pushed inputs, the computed ones and both; choose none where they gain too little.
 
     The best expert with known inputs is compared with the best one without, on the same unseen rows. Its gain must
-    exceed 1 % of the error and 2.5 standard errors of the gain, so that useless inputs are left out.
+    exceed 2 % of the error and 2.5 standard errors of the gain. It must exceed 2 % on the rows before these as well,
+    where they can be judged: errors that depend on each other make chance gains look certain, but rarely twice.
 
     Args:
         grid: the series without known inputs.
@@ -48,11 +49,13 @@ def choose_inputs(
         seasons: the season lengths in rows.
         stop: rows from here on are not used.
     """
-    learned = range(max(0, stop - MOST), stop - round(JUDGED * min(stop, MOST)))
+    judged = round(JUDGED * min(stop, MOST))
+    first = max(0, stop - MOST)
     tried: list[KnownChoice] = []
     errors: list[tuple[Float, Float]] = []
     for choice in _choices(inputs, seasons):
-        pair = unseen_errors(with_known(grid, choice.inputs, known), learned, stop, choice.terms)
+        rows = range(first, stop - judged)
+        pair = unseen_errors(with_known(grid, choice.inputs, known), rows, stop, choice.terms)
         if pair is not None:
             tried.append(choice)
             errors.append(pair)
@@ -64,7 +67,14 @@ def choose_inputs(
     if table.shape[2] < FEWEST:
         return nothing
     without, best = table.mean(axis=2).argmin(axis=0).tolist()
-    return tried[best] if _gains(table[without, 0], table[best, 1]) else nothing
+    if not _gains(table[without, 0], table[best, 1]):
+        return nothing
+    rows = range(first, stop - 2 * judged)
+    before = [
+        unseen_errors(with_known(grid, tried[i].inputs, known), rows, stop - judged, tried[i].terms)
+        for i in (without, best)
+    ]
+    return tried[best] if _gained_before(*before) else nothing
 
 
 def _choices(inputs: KnownInputs, seasons: Sequence[int]) -> Iterator[KnownChoice]:
@@ -84,3 +94,20 @@ def _gains(without: Float, known: Float) -> bool:
     gain = without - known
     chance = gain.std() / np.sqrt(len(gain))
     return bool(gain.mean() > max(LEAST_GAIN * without.mean(), CHANCE * chance))
+
+
+def _gained_before(without: tuple[Float, Float] | None, known: tuple[Float, Float] | None) -> bool:
+    """Return whether an expert with known inputs gains on earlier rows, or these are too few to judge by.
+
+    Args:
+        without: the errors without and with known inputs, of the best expert without.
+        known: the same of the best expert with them.
+    """
+    if without is None or known is None:
+        return True
+    pair = np.array([without[0], known[1]])
+    pair = pair[:, np.isfinite(pair).all(axis=0)]
+    if pair.shape[1] < FEWEST:
+        return True
+    errors = pair.mean(axis=1)
+    return bool(errors[0] - errors[1] > LEAST_GAIN * errors[0])

@@ -55,6 +55,19 @@ def test_useless_inputs_are_left_out(seed: int) -> None:
     assert () == choose_inputs(grid, KnownInputs(known.names, STEP), known, (24,), ROWS).inputs.names
 
 
+def test_an_input_that_helps_on_the_newest_rows_alone_is_left_out() -> None:
+    """One gain may be chance, however certain it looks: on the quarter before, the target did not follow the plan."""
+    rng = np.random.default_rng(0)
+    plan, target = plan_and_rest(0)
+    idle = slice(ROWS // 2, ROWS - ROWS // 4)
+    moves = np.diff(target, prepend=target[0])
+    moves[idle] = rng.normal(size=ROWS // 4)
+    known = known_of(plan=plan)
+    inputs = KnownInputs(known.names, STEP)
+    assert () == choose_inputs(grid_of(moves.cumsum()), inputs, known, (), ROWS).inputs.names
+    assert ("plan",) == choose_inputs(grid_of(target), inputs, known, (), ROWS).inputs.names
+
+
 def test_inputs_that_are_mostly_missing_are_left_out() -> None:
     """They cannot be judged, nor would they be there to forecast."""
     plan, target = plan_and_rest(0)

@@ -74,7 +74,7 @@ def score_further(
         gap = max(0, missing[i])
         first = 0
         for step in range(paths.shape[1]):
-            for k in range(min(gap, step + 2)):  # no forecast was made at the missing steps, and none is for them
+            for k in range(min(gap, step + 2)):  # the missing steps made no forecast, and settle none
                 numbers[1 + first + (made + k) % (step + 2)] = np.nan
             place = first + (made + gap) % (step + 2)  # where the forecast of this reading is
             widths = others[place * count : (place + 1) * count]
