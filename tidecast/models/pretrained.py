@@ -27,6 +27,7 @@ FILE = "pretrained.safetensors"
 HEADER = "tidecast_pretrained"
 WINDOW = 32  # rows that the network reads
 SEASONS = 2  # season lengths that it can be told
+LONGEST_SECOND = 7  # times the first season: the training has no longer second one
 CHANNELS = 3 + 3 * SEASONS + 1
 LEAST_ROWS = 4
 OUTLYING = 5.0  # a change counts in the scale at most as this many usual ones
@@ -110,6 +111,22 @@ def forecast(network: Pretrained, values: Float, ends: Int64, held: Int64, seaso
     answer = lstm.forward(prepared.x, network.weights, "tanh")[:, 0]
     result = np.where(prepared.size > UNCHANGED, prepared.restore(answer), prepared.base)
     return np.where(held >= LEAST_ROWS, result, np.nan)
+
+
+def lags(seasons: Int64, held: Int64) -> Int64:
+    """Return how many rows back the network looks for each season, `(n, SEASONS)`; 0: the season is not known.
+
+    Twice the first season stands for a second one that is not known, as in the training. It also does so while a series
+    has no row from a second season ago that is much longer than the first, such as a year above a week.
+
+    Args:
+        seasons: `(n, SEASONS)` season lengths in rows; 0: not known.
+        held: `(n,)` how many rows the series has.
+    """
+    first = seasons[:, 0]
+    second = seasons[:, 1]
+    is_known = (second > 0) & ((second < held) | (second <= LONGEST_SECOND * first))
+    return np.stack([first, np.where(is_known, second, 2 * first)], axis=1)
 
 
 def inputs(values: Float, ends: Int64, held: Int64, seasons: Int64) -> Inputs:

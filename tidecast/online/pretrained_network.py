@@ -45,7 +45,7 @@ class PretrainedNetwork:
         enough = np.flatnonzero(rows.held >= pretrained.LEAST_ROWS)
         for first in range(0, len(enough), ROWS_AT_ONCE):
             part = enough[first : first + ROWS_AT_ONCE]
-            prepared = prepare_pretrained(rows.chosen(part), np.ascontiguousarray(seasons[part]))
+            prepared = prepare_pretrained(rows.chosen(part), pretrained.lags(seasons[part], rows.held[part]))
             answers = self._threads.answers(prepared.x, self._slab, np.zeros(len(part), np.int64), self._layout)
             moves = prepared.size > pretrained.UNCHANGED
             forecasts[part] = np.where(moves, prepared.restore(answers), prepared.base)

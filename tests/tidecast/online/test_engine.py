@@ -9,11 +9,13 @@ from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import model_answers, shared_answers
 from tests.tidecast.online.harness import PredictionRequest, predict
 from tidecast.arrays import Float
+from tidecast.models import pretrained
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Model
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
 from tidecast.online.engine import Engine
+from tidecast.online.kernels.rows import Rows
 from tidecast.online.slab import ModelSlot
 
 SPECS = (
@@ -276,3 +278,15 @@ def test_nan_in_a_feature_is_its_middle(form: str) -> None:
     first, second = predict(engine, [question(engine, model, unknown), question(engine, model, middle)])[:, LSTM]
     assert np.isfinite(first)
     assert second == first
+
+
+def test_the_pretrained_network_forecasts_as_its_definition_says() -> None:
+    """Months have one season, and a year of days may not have passed: the network reads twice the first season."""
+    values = np.random.default_rng(0).normal(size=400).cumsum()
+    held = np.array([3, 4, 30, 100, 300, 365, 366, 100, 200])
+    seasons = np.array([[12, 0]] * 4 + [[7, 365]] * 3 + [[24, 168]] * 2)
+    ends = np.full(len(held), len(values))
+    made = Engine().predict_pretrained(Rows(values, ends, held, np.ones(len(held), np.int64)), seasons)
+    lags = pretrained.lags(seasons, held)
+    expected = pretrained.forecast(pretrained.shipped(), values, ends, held, lags)
+    np.testing.assert_allclose(made, expected, rtol=1e-5)
