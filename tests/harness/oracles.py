@@ -30,7 +30,7 @@ from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
-from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
+from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK, UNTRAINED_SHOCK
 
 
 def linear_answers(panel: LinearExperts, rows: Float, held: Int64) -> Float:
@@ -105,15 +105,16 @@ def learn(
 ) -> tuple[Float, Float]:
     """Return each expert's errors with the newest added, `(records, experts)`, and the readings behind them.
 
-    They are means at first, then exponentially smoothed. An expert without a known error begins with this one; an
-    expert without a forecast keeps its errors. Errors are limited to `most`, see `farthest`. A reading that all experts
-    met exactly does not count as evidence. After a detected change both records forget as the short one. Records are
-    stored in single precision.
+    They are means at first, then exponentially smoothed. An expert without a known error begins with its parent's
+    record, or while that is short with this error; an expert without a forecast keeps its errors. Errors are limited to
+    `most`, see `farthest`. A reading that all experts met exactly does not count as evidence. After a detected change
+    both records forget as the short one. Records are stored in single precision.
     """
     before = np.full(len(answers), PROVEN) if evidence is None else evidence
     newest = np.abs(answers - actual)
     telling = (newest[np.isfinite(newest)] > 0).any()
     counted = np.minimum(newest, min(most, float(np.finfo(np.float32).max)))
+    errors, before = _inherited(errors, newest, before)
     is_first = ~np.isfinite(errors[0])
     readings = np.where(is_first, 1, np.minimum(before + telling, PROVEN))
     readings = np.where(np.isfinite(newest), readings, before)
@@ -121,6 +122,20 @@ def learn(
     smoothed: Float = np.where(is_first, counted, errors + rates * (counted - errors))
     learned = np.where(np.isfinite(newest), smoothed, errors)
     return learned.astype(np.float32).astype(np.float64), readings
+
+
+def _inherited(errors: Float, newest: Float, evidence: Float) -> tuple[Float, Float]:
+    """Return errors and evidence, with those of the parents for experts that get their first error."""
+    errors = errors.astype(np.float32).astype(np.float64)
+    evidence = evidence.copy()
+    for place in np.flatnonzero(np.isnan(errors[0]) & np.isfinite(newest)):
+        name, ratio = PRIORS.get(EXPERTS[place], (EXPERTS[NAIVE], 1.0))
+        parent = EXPERTS.index(name)
+        if parent != NAIVE and np.isfinite(errors[0, parent]) and evidence[parent] >= PRIOR_FADED:
+            largest = float(np.finfo(np.float32).max)
+            errors[:, place] = np.minimum(ratio * errors[:, parent], largest).astype(np.float32)
+            evidence[place] = evidence[parent]
+    return errors, evidence
 
 
 def blend(weights: Float, answers: Float) -> float:
@@ -152,7 +167,7 @@ class OutlierGuard:
         away = blended - last
         return last + math.copysign(farthest(usual), away) if abs(away) > farthest(usual) else blended
 
-    def learn(self, last: float, blended: float, actual: float, usual: float) -> Self:
+    def learn(self, last: float, blended: float, actual: float, usual: float, trained: bool = True) -> Self:
         """Return the guard after one more reading, which must not be doubted.
 
         Args:
@@ -160,12 +175,13 @@ class OutlierGuard:
             blended: the experts' forecast, used or not; NaN: they are not judged by this reading.
             actual: the reading.
             usual: the usual largest move.
+            trained: whether the series has a model.
         """
         move = abs(last - actual)
         lost = abs(blended - actual)
         if not math.isfinite(move):
             return self
-        shock = 0 < SHOCK * usual < move
+        shock = 0 < (SHOCK if trained else UNTRAINED_SHOCK) * usual < move
         alert = ALERT if shock else max(0.0, self.alert - 1)
         worse = max(lost, move) if math.isfinite(lost) else 0.0
         balance = (lost - move) / worse if worse > 0 else 0.0

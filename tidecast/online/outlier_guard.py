@@ -11,6 +11,7 @@ The usual largest move, 0 where it is not known, comes from `gross_errors.Moves`
 """
 
 SHOCK = 10.0  # usual largest moves: a larger move is a shock
+UNTRAINED_SHOCK = 30.0  # the same without a model: the usual largest move is that of the first readings alone
 GUESSED_SHOCK = 100.0  # the same while the usual largest move is only guessed, which may be much too small
 FARTHEST = 5.0  # usual largest moves: the limit of errors, and of the forecast's distance from the last value
 ALERT = 300.0  # readings after a shock during which the blend is watched

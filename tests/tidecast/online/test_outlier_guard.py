@@ -1,7 +1,7 @@
 """Which reading is a shock, and which forecasts to trust after one."""
 
 from tests.harness.oracles import OutlierGuard
-from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK
+from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK, UNTRAINED_SHOCK
 
 USUAL = 2.0  # the usual largest move
 SHOCKED = OutlierGuard().learn(0.0, 0.0, 1000.0, USUAL)
@@ -15,6 +15,14 @@ def test_an_ordinary_move_is_no_shock() -> None:
     assert OutlierGuard() == guard
     assert 0.0 == OutlierGuard().learn(0.0, 0.0, SHOCK * USUAL, USUAL).alert
     assert ALERT == OutlierGuard().learn(0.0, 0.0, 1.01 * SHOCK * USUAL, USUAL).alert
+
+
+def test_without_a_model_only_a_larger_move_is_a_shock() -> None:
+    """The usual largest move of fifty readings is often too small, and a shock takes the forecasts from the experts."""
+    spike = 0.99 * UNTRAINED_SHOCK * USUAL
+    assert 0.0 == OutlierGuard().learn(0.0, 0.0, spike, USUAL, trained=False).alert
+    assert ALERT == OutlierGuard().learn(0.0, 0.0, spike, USUAL).alert
+    assert ALERT == OutlierGuard().learn(0.0, 0.0, 1.01 * UNTRAINED_SHOCK * USUAL, USUAL, trained=False).alert
 
 
 def test_no_forecast_lies_farther_from_the_last_value_than_moves_go() -> None:

@@ -34,10 +34,12 @@ _LARGEST_ERROR = float(np.finfo(np.float32).max)
 def learn(errors: Float32, evidence: Bytes, answers: Float, actual: float, most: float, changed: bool) -> None:
     """Add the newest errors to the records in place: means at first, then exponential smoothing.
 
-    An expert without a known error begins with this one; an expert without a forecast keeps its errors. An error counts
-    as `most` at most. A reading that every expert met exactly is no evidence for any of them. If the series has
-    `changed`, both records forget as the short one.
+    An expert without a known error begins with this one, or with the record of its parent, see `_inherit`: errors of
+    calm readings alone would compare well with any longer record. An expert without a forecast keeps its errors. An
+    error counts as `most` at most. A reading that every expert met exactly is no evidence for any of them. If the
+    series has `changed`, both records forget as the short one.
     """
+    _inherit(errors, evidence, answers, actual)
     telling = False
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
@@ -54,6 +56,23 @@ def learn(errors: Float32, evidence: Bytes, answers: Float, actual: float, most:
             old = errors[record, expert]
             rate = max(_RATES[-1 if changed else record], 1 / evidence[expert])
             errors[record, expert] = newest if is_first else old + rate * (newest - old)
+
+
+@part_exactly
+def _inherit(errors: Float32, evidence: Bytes, answers: Float, actual: float) -> None:
+    """Let each expert that gets its first error begin with its parent's record, if that is long enough.
+
+    The last value's record is not inherited: an expert that is far better would have to prove it for too long.
+    """
+    for expert in range(len(answers)):
+        if math.isfinite(errors[0, expert]) or not math.isfinite(abs(answers[expert] - actual)):
+            continue
+        parent = _PARENTS[expert]
+        if parent == NAIVE or not math.isfinite(errors[0, parent]) or evidence[parent] < PRIOR_FADED:
+            continue
+        evidence[expert] = evidence[parent]
+        for record in range(len(_RATES)):
+            errors[record, expert] = min(_RATIOS[expert] * errors[record, parent], _LARGEST_ERROR)
 
 
 @part_exactly

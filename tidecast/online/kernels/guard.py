@@ -9,7 +9,7 @@ from tidecast.arrays import Float
 from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.online.kernels.blend import trust_last_value
 from tidecast.online.kernels.decorators import part_exactly
-from tidecast.online.outlier_guard import ALERT, FARTHEST, GUESSED_SHOCK, REGRET, REGRET_MOST, SHOCK
+from tidecast.online.outlier_guard import ALERT, FARTHEST, GUESSED_SHOCK, REGRET, REGRET_MOST, SHOCK, UNTRAINED_SHOCK
 
 
 @part_exactly
@@ -34,7 +34,7 @@ def guarded_forecast(guard: Any, last: float, blended: float, usual: float, weig
 
 
 @part_exactly
-def watch(guard: Any, last: float, blended: float, actual: float, usual: float) -> None:
+def watch(guard: Any, last: float, blended: float, actual: float, usual: float, trained: bool) -> None:
     """Update the guard with a reading, in place.
 
     Args:
@@ -43,12 +43,14 @@ def watch(guard: Any, last: float, blended: float, actual: float, usual: float) 
         blended: the experts' forecast, used or not; NaN: they are not judged by this reading.
         actual: the reading, which must not be doubted.
         usual: the usual largest move, or a guess of it below 0.
+        trained: whether the series has a model.
     """
+    known_shock = SHOCK if trained else UNTRAINED_SHOCK
     move = abs(last - actual)
     lost = abs(blended - actual)
     if not math.isfinite(move):
         return
-    shock = 0 < SHOCK * usual < move or (usual < -SMALLEST_MOVE and move > -GUESSED_SHOCK * usual)
+    shock = 0 < known_shock * usual < move or (usual < -SMALLEST_MOVE and move > -GUESSED_SHOCK * usual)
     guard.alert = ALERT if shock else max(0.0, guard.alert - 1)
     worse = max(lost, move) if math.isfinite(lost) else 0.0
     balance = (lost - move) / worse if worse > 0 else 0.0

@@ -215,7 +215,7 @@ def _score_batch(
             for level in range(len(levels)):
                 track(at + RECORD_SIZE + level * TRACKER_SIZE, error, levels[level])
         if not readings.doubted[i]:
-            _learn(record, y, readings.moves[i], judged)
+            _learn(record, y, readings.moves[i], judged, version != 0)
         weights = scores.weights[i]
         blended = blend(record.errors, record.evidence, answers[i], weights)
         lstm_weight = weights[LSTM]  # taken before the guard may change the weights
@@ -300,11 +300,12 @@ def _has_changed(drift: Any) -> bool:
 
 
 @part_exactly
-def _learn(record: Any, y: float, usual: float, judged: bool) -> None:
+def _learn(record: Any, y: float, usual: float, judged: bool, trained: bool) -> None:
     """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge."""
     if judged:
         learn(record.errors, record.evidence, record.answers, y, farthest(usual), _has_changed(record.drift))
-    watch(record.guard, record.answers[NAIVE], record.guard.blended if judged else np.nan, y, usual)
+    blended = record.guard.blended if judged else np.nan
+    watch(record.guard, record.answers[NAIVE], blended, y, usual, trained)
 
 
 @part_exactly

@@ -117,19 +117,56 @@ def test_a_record_learns_as_the_definition_says(
     np.testing.assert_array_equal(readings, named(record).evidence[:COUNT])
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
-@hypothesis.given(guards(), answers_, answer, st.floats(-1e6, 1e6), st.integers(0, 9), usual_moves)
-def test_a_guard_learns_as_the_definition_says(
-    guard: OutlierGuard, answers: Float, blended: float, actual: float, trained_until: int, usual: float
-) -> None:
-    """In place, bit for bit; readings that a model was trained on do not judge its blend."""
+def test_an_expert_of_the_users_own_leads_soon_if_it_is_far_better() -> None:
+    """It has no similar expert, and the last value's record would hold it back for hundreds of readings."""
     record = new_record(1)
-    named(record).last_version = 3
+    own = EXPERTS.index("own")
+    y = np.sin(np.arange(300.0)) * 10.0
+    for t in range(299):
+        answers = np.full(COUNT, np.nan)
+        answers[NAIVE] = y[t]
+        answers[EXPERTS.index("linear")] = y[t] + 0.5 * (y[t + 1] - y[t])
+        if t >= 200:
+            answers[own] = y[t + 1]
+        weights = score_one(record, y[t], answers).weights[0]
+        assert t < 230 or weights[own] > 0.9
+
+
+def test_an_expert_that_joins_in_a_calm_stretch_leads_only_if_it_errs_less() -> None:
+    """Its own errors are all small then. The others' records are longer, so they would lose against a worse expert."""
+    record = new_record(1)
+    season = EXPERTS.index("online_season")
+    seasons = EXPERTS.index("online_seasons")
+    y = np.sin(np.arange(300.0)) * np.where(np.arange(300) < 200, 10.0, 1.0)
+    for t in range(299):
+        answers = np.full(COUNT, np.nan)
+        answers[NAIVE] = y[t]
+        answers[season] = y[t] + 0.9 * (y[t + 1] - y[t])
+        if t >= 210:
+            answers[seasons] = y[t] + 0.5 * (y[t + 1] - y[t])
+        weights = score_one(record, y[t], answers).weights[0]
+        assert weights[season] >= weights[seasons]
+
+
+@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.given(guards(), answers_, answer, st.floats(-1e6, 1e6), st.integers(0, 9), usual_moves, st.integers(0, 1))
+def test_a_guard_learns_as_the_definition_says(
+    guard: OutlierGuard,
+    answers: Float,
+    blended: float,
+    actual: float,
+    trained_until: int,
+    usual: float,
+    version: int,
+) -> None:
+    """In place, bit for bit; readings that a model was trained on do not judge its blend. Version 0 is no model."""
+    record = new_record(1)
+    named(record).last_version = version
     named(record).answers[:] = answers
     named(record)["guard"] = (blended, *astuple(guard))
-    score_one(record, actual, np.zeros(COUNT), ts=5, version=3, trained_until=trained_until, usual=usual)
-    judged = blended if trained_until < 5 else math.nan
-    expected = guard.learn(float(answers[NAIVE]), judged, actual, usual)
+    score_one(record, actual, np.zeros(COUNT), ts=5, version=version, trained_until=trained_until, usual=usual)
+    judged = blended if version == 0 or trained_until < 5 else math.nan
+    expected = guard.learn(float(answers[NAIVE]), judged, actual, usual, trained=version != 0)
     assert astuple(expected) == named(record).guard.item()[1:]
 
 
