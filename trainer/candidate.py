@@ -71,10 +71,12 @@ def screened(
 
 def candidate_of(series: Screened, settings: Settings, store: ModelStore, season: int | None) -> Candidate | Verdict:
     """Prepare a series for training, or return the verdict that explains why it cannot be trained."""
-    training_set = prepare(series.history, series.spec, settings.train, settings.series.max_gap, season)
+    champion = _champion(store, series.history.series)
+    header = champion and champion[1].header
+    training_set = prepare(series.history, series.spec, settings.train, settings.series.max_gap, season, header)
     if isinstance(training_set, Untrainable):
         return Verdict(series.history.series, training_set.cause, training_set.reason)
-    return Candidate(training_set, series.digest, _champion(store, series.history.series))
+    return Candidate(training_set, series.digest, champion)
 
 
 def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:

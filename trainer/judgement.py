@@ -19,7 +19,7 @@ from tidecast.online.offline import learn_history
 from tidecast.settings import Settings
 from trainer.candidate import Candidate
 from trainer.evaluation.answers import expert_answers, grid_of, newest_rows
-from trainer.evaluation.changepoint import Change, change_of, parted
+from trainer.evaluation.changepoint import Change, parted
 from trainer.evaluation.first_records import first_errors, half_width
 from trainer.evaluation.gate import CHAMPION, MODEL, Champion, GateDecision, Tail, evaluate_candidates, judge
 from trainer.evaluation.moves import MoveStats, move_stats
@@ -72,7 +72,7 @@ def judged(
     own, without_own = _own_expert(training_set, settings)
     model = Model(header, fitted.weights if fitted else {}, training_set.panel, own=own)
     answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail, settings.experts)
-    change = change_of(training_set.target, training_set.tail, min(training_set.seasons, default=None))
+    change = training_set.change
     since = max(training_set.tail, change.over) if change else training_set.tail
     tail = Tail(training_set.history, training_set.tail, since)
     season = training_set.seasons[0] if training_set.seasons else None
@@ -86,7 +86,9 @@ def judged(
         "known": limits(tail.y),
     }
     panel = _panel(training_set, change, moves)
-    panel = replace(panel, errors=_errors(tail, _as_published(training_set, change, moves, answers), moves))
+    published = _as_published(training_set, change, moves, answers)
+    with_care = moves.broken and CHAMPION not in decision.evidence.scores
+    panel = replace(panel, errors=_errors(tail, published, moves, with_care=with_care))
     most_rows = model.rows_with(shared and shared.model)
     count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
     newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
@@ -173,9 +175,11 @@ def _as_published(training_set: TrainingSet, change: Change | None, moves: MoveS
     return np.column_stack([answers[:, : LINEAR.start], linear, answers[:, LINEAR.stop :]])
 
 
-def _errors(tail: Tail, answers: Float, moves: MoveStats) -> Float:
+def _errors(tail: Tail, answers: Float, moves: MoveStats, *, with_care: bool) -> Float:
     believed = tail.history.believed[tail.since :]
-    return first_errors(answers[tail.since - tail.start :][believed], tail.y[tail.since :][believed], moves)
+    return first_errors(
+        answers[tail.since - tail.start :][believed], tail.y[tail.since :][believed], moves.move, with_care=with_care
+    )
 
 
 def _verdict(training_set: TrainingSet, decision: GateDecision, without_own: str | None) -> Verdict:

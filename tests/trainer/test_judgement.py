@@ -107,6 +107,22 @@ def test_after_a_change_the_newest_readings_alone_judge(settings: Settings, stor
     assert np.nanmin(errors) < 0.5 * errors[NAIVE] < 0.5
 
 
+def test_a_model_that_beats_the_champion_on_an_unusual_tail_begins_without_care(
+    settings: Settings, store: ModelStore
+) -> None:
+    """The champion's records are of that tail too. A first model begins behind the last value."""
+    given = history(readings=400)
+    given.values[390:] += 30  # too few readings ago to judge by those after it
+    train([replace(given, series="new")], SPEC, settings, store)
+    train([cut(noisy(given), 160)], SPEC, settings, store, TrainOptions(fit=answering(5.0)))
+    (verdict,) = train([given], SPEC, settings, store)
+    assert verdict.status == "trained"
+    first = store.load("new")[1].panel.errors[0]
+    later = store.load("s")[1].panel.errors[0]
+    assert np.nanmin(first) == first[NAIVE]
+    assert np.nanmin(later) < 0.8 * later[NAIVE]
+
+
 def test_a_candidate_worse_than_the_last_value_is_kept_but_not_promoted(settings: Settings, store: ModelStore) -> None:
     """The worker goes on with the last value; the version and its figures can be looked at."""
     (verdict,) = train([turning()], SPEC, settings, store)

@@ -6,6 +6,7 @@ they are. So a version is judged on the readings after the change, and its error
 a jump ends at once. A sensor that stays broken does not settle. The outlier guard bounds the cost of one that recovers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,9 +68,31 @@ def _unusual(sizes: Float, first: int, readings: int, tail: int, most: float) ->
 
 
 def parted(grid: Grid, change: Change | None) -> Grid:
-    """Return the grid with a gap on either side of a change, so that no example compares old with new readings."""
+    """Return the grid with a gap before and after each reading of a change, so that no example compares old with new.
+
+    The readings of the change itself are old and new ones: a window within them would compare them too.
+    """
     if change is None:
         return grid
-    ends = np.flatnonzero(~grid.filled)[[change.first, change.over]]
-    segment = grid.segment + (np.arange(len(grid))[:, None] >= ends).sum(axis=1)
-    return replace(grid, segment=segment)
+    first, over = np.flatnonzero(~grid.filled)[[change.first, change.over]]
+    apart = np.clip(np.arange(len(grid)) - first + 1, 0, over - first + 1)
+    return replace(grid, segment=grid.segment + apart)
+
+
+def seasons_after(
+    seasons: Sequence[int], former: Sequence[int], change: Change | None, readings: int
+) -> tuple[int, ...]:
+    """Return the seasons of a model that replaces one with the seasons `former`.
+
+    A season that is new to the series is added once the readings since the change hold it. Until then its experts would
+    look back across the change, and be worse than those that they replace.
+
+    Args:
+        seasons: the seasons found, in rows.
+        former: those of the present model.
+        change: in the tail of the history.
+        readings: the number of readings.
+    """
+    if change is None:
+        return tuple(seasons)
+    return tuple(season for season in seasons if season in former or season <= readings - change.over)

@@ -21,11 +21,12 @@ from tidecast.models import time_grid
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import Inputs, rows_read
 from tidecast.models.known.inputs import KnownInputs, with_known
-from tidecast.models.model import network_seasons
+from tidecast.models.model import Header, network_seasons
 from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid, Scaler, Sequences
 from tidecast.online.offline import Preparation
 from tidecast.settings import TrainSettings
+from trainer.evaluation.changepoint import Change, change_of, seasons_after
 from trainer.fit.known import KnownChoice, choose_inputs
 from trainer.fit.linear import KnownTerms, fit_panel
 from trainer.fit.own_networks import Problem
@@ -67,6 +68,7 @@ class TrainingSet:
     rows_learned: int  # rows of the grid up to the last reading of the training part
     rows_before_tail: int  # rows of the grid up to the last reading before the tail
     tail: int  # the reading at which the tail begins
+    change: Change | None  # in the tail
     known: KnownChoice  # the inputs that are known ahead: the last columns of the grid
     without_network: str | None = None  # why no network can be trained on the history; None: one can
 
@@ -119,7 +121,12 @@ class TrainingSet:
 
 
 def prepare(
-    history: History, spec: Spec, settings: TrainSettings, max_gap: int, season: int | None = None
+    history: History,
+    spec: Spec,
+    settings: TrainSettings,
+    max_gap: int,
+    season: int | None = None,
+    champion: Header | None = None,
 ) -> TrainingSet | Untrainable:
     """Prepare a history for training: lay it on a grid, split it by time and scale it; or return why it is unfit.
 
@@ -129,6 +136,7 @@ def prepare(
         settings: how to split.
         max_gap: how many missing steps in a row are filled.
         season: the season length in rows; None: from the data and the calendar; 1: no season.
+        champion: of the series' present model.
     """
     validation, tail = split(len(history), settings)
     if unfit := _unfit(history, validation):
@@ -143,6 +151,9 @@ def prepare(
     target = grid.values[:before_tail, 0]
     segment = grid.segment[:before_tail]
     seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
+    change = change_of(history.values[:, 0], tail, min(seasons, default=None))
+    if season is None and champion:
+        seasons = seasons_after(seasons, champion.seasons, change, len(history))
     known = (
         _known_inputs(history, spec, grid, step_ms, seasons, before_tail)
         if gridded
@@ -168,6 +179,7 @@ def prepare(
         learned,
         before_tail,
         tail,
+        change,
         known,
     )
     if min(training_set.sizes) >= MIN_EXAMPLES:

@@ -5,7 +5,7 @@ import pytest
 
 from tidecast.arrays import Float
 from tidecast.models.time_grid import to_grid
-from trainer.evaluation.changepoint import FEWEST, SMOOTHED, change_of, parted
+from trainer.evaluation.changepoint import FEWEST, SMOOTHED, Change, change_of, parted, seasons_after
 
 SEASON, AT, TAIL = 24, 500, 480
 
@@ -58,11 +58,20 @@ def test_what_has_not_settled_is_no_change_yet() -> None:
 
 
 def test_no_example_compares_old_with_new() -> None:
-    """Gaps stand on either side of a change; without one the grid is as it was."""
+    """Gaps stand on either side of a change and between its readings; without one the grid is as it was."""
     y = moved("level")
     grid = to_grid(np.arange(600) * 1000, y[:, None], 1000, 0)
     change = change_of(y, TAIL, SEASON)
     assert change
     segment = parted(grid, change).segment
-    assert [change.first, change.over] == (np.flatnonzero(np.diff(segment)) + 1).tolist()
+    assert list(range(change.first, change.over + 1)) == (np.flatnonzero(np.diff(segment)) + 1).tolist()
     assert parted(grid, None) is grid
+
+
+def test_a_new_season_waits_until_the_readings_since_a_change_hold_it() -> None:
+    """A week of hours would look back across it; the seasons of the present model stay."""
+    change = Change(first=480, over=520)
+    assert (24,) == seasons_after((24, 168), (24,), change, readings=600)
+    assert (24, 168) == seasons_after((24, 168), (24,), change, readings=520 + 168)
+    assert (24, 168) == seasons_after((24, 168), (168,), change, readings=600)
+    assert (24, 168) == seasons_after((24, 168), (24,), None, readings=600)

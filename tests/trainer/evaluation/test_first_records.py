@@ -8,7 +8,7 @@ import pytest
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from trainer.evaluation.first_records import HANDICAP, MOST_MOVES, first_errors, half_width
-from trainer.evaluation.moves import MoveStats, move_stats
+from trainer.evaluation.moves import move_stats
 
 
 def test_the_first_records_are_the_mean_errors_on_the_tail() -> None:
@@ -16,19 +16,19 @@ def test_the_first_records_are_the_mean_errors_on_the_tail() -> None:
     answers = np.full((3, len(EXPERTS)), np.nan)
     answers[:, NAIVE] = [1.0, 2.0, 3.0]
     answers[2, LSTM] = 5.0
-    errors = first_errors(answers, np.zeros(3), MoveStats(1.0, 1.0, broken=False))
+    errors = first_errors(answers, np.zeros(3), 1.0)
     assert errors[:, NAIVE].tolist() == [2.0] * len(errors)
     assert errors[:, LSTM].tolist() == [5.0] * len(errors)
     assert np.isnan(errors).sum() == len(errors) * (len(EXPERTS) - 2)
 
 
-def test_after_a_broken_tail_the_last_value_leads() -> None:
+def test_the_last_value_leads_a_model_that_begins_with_care() -> None:
     """No expert begins with a better record; one that was worse keeps its own, and no error counts for too much."""
     answers = np.full((3, len(EXPERTS)), np.nan)
     answers[:, NAIVE] = [1.0, 2.0, 1e6]
     answers[:, LSTM] = 0.5
     answers[:, SHARED] = 1e9
-    errors = first_errors(answers, np.zeros(3), MoveStats(1.0, 1.0, broken=True))[0]
+    errors = first_errors(answers, np.zeros(3), 1.0, with_care=True)[0]
     naive = (1.0 + 2.0 + MOST_MOVES) / 3
     assert (naive, HANDICAP * naive, MOST_MOVES) == pytest.approx((errors[NAIVE], errors[LSTM], errors[SHARED]))
 
