@@ -184,6 +184,8 @@ def _in_full(history: History, spec: Spec, learning_rate: float, settings: Setti
         if verdict.version is None or verdict.evidence is None:
             raise TidecastError(f"series {history.series!r} cannot be tuned: {verdict.reason}")
         header = store.load(history.series, verdict.version)[1].header
+    if not header.network:
+        raise TidecastError(f"series {history.series!r} cannot be tuned: {verdict.reason}")
     return Trained(
         spec=spec,
         learning_rate=learning_rate,

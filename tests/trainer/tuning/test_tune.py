@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidecast.errors import StoreError
+from tidecast.errors import StoreError, TidecastError
 from tidecast.files.history import History
 from tidecast.settings import load_settings
 from trainer.data.source import Source
@@ -47,6 +47,23 @@ def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(
     assert tuned == read_tuned(tmp_path)
     spec, trained = _shape(TrainJob(Source()), settings)
     assert (tuned.chosen.spec, tuned.chosen.learning_rate) == (spec, trained.train.learning_rate)
+
+
+def test_the_same_seed_makes_the_same_trials_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    """A search can be repeated."""
+    searches = []
+    for name in ("first", "again"):
+        settings = load_settings(store=tmp_path / name, train={"epochs": 1, "seed": SMALL})
+        trials = tune.tune(history(), settings, 2, lambda _: None)[1]
+        searches.append((trials, (settings.store / tune.TUNED).read_bytes()))
+    assert searches[0] == searches[1]
+    assert len(searches[0][0]) > 0
+
+
+def test_a_history_too_short_for_a_network_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """The other experts can be trained, but there is nothing to tune."""
+    with pytest.raises(TidecastError, match=r"series 'wave' cannot be tuned: .*too few readings for a network"):
+        tune.tune(history(100), load_settings(store=tmp_path), 2, lambda _: None)
 
 
 def test_a_shape_that_is_asked_for_wins_over_a_search(tmp_path: Path) -> None:
