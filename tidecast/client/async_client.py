@@ -241,12 +241,15 @@ class AsyncFollower(AsyncIterator[T]):
         self._lock = asyncio.Lock()  # tasks may share an iteration: each item goes to one of them
 
     async def __anext__(self) -> T:
+        cancelled = _times_cancelled()
         async with self._lock:
             if not self._begun:
                 await self._begin()
             while not self._course.has_next():
                 if self._course.over:
                     raise StopAsyncIteration
+                if _times_cancelled() > cancelled:  # `asyncio.wait_for` of Python 3.11, within redis-py, may drop it
+                    raise asyncio.CancelledError
                 try:
                     self._course.took(*await self._read())
                 except RedisError as exc:
@@ -292,6 +295,12 @@ class AsyncFollower(AsyncIterator[T]):
         for key in self._course.with_an_id():
             with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
                 self._course.report_gap(key, cast("Any", await connection.xinfo_stream(key)))
+
+
+def _times_cancelled() -> int:
+    """Return how often the present task was asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 async def _closed_with_the_loop(connection: redis.asyncio.Redis | AsyncCluster) -> AsyncGenerator[None, None]:
