@@ -131,7 +131,9 @@ def _inherited(errors: Float, newest: Float, evidence: Float) -> tuple[Float, Fl
     for place in np.flatnonzero(np.isnan(errors[0]) & np.isfinite(newest)):
         name, ratio = PRIORS.get(EXPERTS[place], (EXPERTS[NAIVE], 1.0))
         parent = EXPERTS.index(name)
-        if parent != NAIVE and np.isfinite(errors[0, parent]) and evidence[parent] >= PRIOR_FADED:
+        if parent == NAIVE or parent >= len(evidence):  # a test may have only the first few experts
+            continue
+        if np.isfinite(errors[0, parent]) and evidence[parent] >= PRIOR_FADED:
             largest = float(np.finfo(np.float32).max)
             errors[:, place] = np.minimum(ratio * errors[:, parent], largest).astype(np.float32)
             evidence[place] = evidence[parent]

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def start_mortal(folder: Path, url: str, log: Path) -> BaseProcess:
 def send(worker: BaseProcess, number: signal.Signals) -> None:
     """Send a worker a signal, if it is alive."""
     if worker.pid is not None and worker.is_alive():
-        os.kill(worker.pid, number)
+        with suppress(ProcessLookupError):  # it ended just now
+            os.kill(worker.pid, number)
 
 
 def _work(folder: Path, url: str, log: Path) -> None:
