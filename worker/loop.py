@@ -23,7 +23,7 @@ from worker.known_stream import KnownStream
 from worker.layout.layouts import Layouts, Parts
 from worker.layout.router import Router
 from worker.log_limiter import LogLimiter
-from worker.membership import EVERY_S, Membership
+from worker.membership import Membership
 from worker.metrics import Health
 from worker.model_loader import ModelLoader
 from worker.own_experts.pool import ExpertPool
@@ -282,7 +282,8 @@ class Worker:
         due = held[:share]
         missing = share - len(held)
         rotated = self._consumers[self._first :] + self._consumers[: self._first]
-        free = [consumer for consumer in rotated if not consumer.held and not 0 <= now - consumer.tried_at < EVERY_S]
+        every_s = self._membership.every_s
+        free = [consumer for consumer in rotated if not consumer.held and not 0 <= now - consumer.tried_at < every_s]
         return due + (free if missing > 0 else [])
 
     def _serve(self, due: Sequence[PartitionConsumer], now: float, stop: Stop | None) -> list[int | None]:

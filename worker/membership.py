@@ -51,6 +51,11 @@ class Membership:
         self._joined_at = -math.inf
         self._alive = 1
 
+    @property
+    def every_s(self) -> float:
+        """Return how long to wait between two looks, and between two tries to acquire a partition."""
+        return OFTEN_S if self.hurried else min(EVERY_S, self._lease_s / 3)
+
     def share(self, partitions: int) -> int:
         """Return this worker's fair share of the partitions: their number divided by the workers, rounded up."""
         return -(-partitions // self._alive)
@@ -62,8 +67,7 @@ class Membership:
             RedisError: Redis cannot be read or written.
             SettingsError: Redis stores no valid layout.
         """
-        every_s = OFTEN_S if self.hurried else min(EVERY_S, self._lease_s / 3)
-        if 0 <= now - self._joined_at < every_s:  # below 0 the clock was set back
+        if 0 <= now - self._joined_at < self.every_s:  # below 0 the clock was set back
             return False
         self.layout = claim_layout(self._redis, self.layout)
         alive, cut = self._register(self._lease_s)
