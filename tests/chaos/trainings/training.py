@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from tests.harness.patience import PATIENCE_S
-from tests.trainer.runs.harness import TTL_S, DaskCluster, kill
+from tests.trainer.runs.harness import SHORT_TTL_S, DaskCluster, kill
 from tidecast.models.store import ModelStore
 
 SERIES = 48
@@ -116,7 +116,7 @@ class Training:
     def _stop_worker(self, worker: subprocess.Popen[bytes]) -> None:
         """Stop a worker until the scheduler has given its shard to another one, and let it go on."""
         os.killpg(worker.pid, signal.SIGSTOP)
-        deadline = time.monotonic() + 2 * TTL_S
+        deadline = time.monotonic() + 2 * SHORT_TTL_S
         while time.monotonic() < deadline:
             self._pause()
         os.killpg(worker.pid, signal.SIGCONT)
@@ -188,7 +188,7 @@ def training_run(folder: Path, faults: dict[str, int], seed: int) -> TrainingRep
     order = [kind for kind, count in faults.items() for _ in range(count)]
     random.Random(seed).shuffle(order)
     report = TrainingReport(dict.fromkeys(faults, 0))
-    with _no_orphans(report), DaskCluster(folder, WORKERS) as cluster:
+    with _no_orphans(report), DaskCluster(folder, WORKERS, SHORT_TTL_S) as cluster:
         training = Training(folder, cluster, report, seed)
         try:
             training.run(order)

@@ -15,7 +15,8 @@ from trainer.runs.results import SeriesResult
 from trainer.runs.shard import Shard
 
 ROOT = Path(__file__).parents[3]
-TTL_S = 5.0  # short, so that a stopped worker counts as dead soon
+SHORT_TTL_S = 5.0  # for a run that stops workers: they count as dead soon
+TTL_S = 300.0  # Dask's own: on a busy machine a worker is silent for seconds while it imports TensorFlow
 
 
 class DaskCluster:
