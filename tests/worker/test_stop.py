@@ -7,21 +7,21 @@ import threading
 from tests.harness.patience import PATIENCE_S
 from worker.stop import Stop
 
-TOLD_WHILE_WAITING = """
+SET_WHILE_WAITING = """
 import signal, time
 from worker.stop import Stop
 
 stop = Stop()
-told = 0
+signals = 0
 
 def handle(number, frame):
-    global told
-    told += 1
+    global signals
+    signals += 1
     stop.set()
 
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
-while told < 2000:
+while signals < 2000:
     stop = Stop()
     stop.wait(1e-6)
 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -30,10 +30,10 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 def test_a_signal_never_meets_a_lock_that_is_held() -> None:
     """Thousands of signals at all moments of waiting: a lock taken by both would hang here within a second."""
-    subprocess.run([sys.executable, "-c", TOLD_WHILE_WAITING], check=True, timeout=PATIENCE_S)
+    subprocess.run([sys.executable, "-c", SET_WHILE_WAITING], check=True, timeout=PATIENCE_S)
 
 
-def test_who_waits_is_woken_and_a_told_stop_stays_told() -> None:
+def test_who_waits_is_woken_and_a_stop_that_is_set_stays_set() -> None:
     """The wait ends long before its time, and each later wait ends at once."""
     stop = Stop()
     assert not stop.is_set()

@@ -1,4 +1,4 @@
-"""The subcommands of `tidecast`, of which each is imported only when it is called or described.
+"""The subcommands of `tidecast`. Each is imported only when it is called or described.
 
 Together they take 0.15 s and some megabytes, which a worker does not need.
 """

@@ -57,7 +57,9 @@ class AsyncClient:
             entries += self._at.many_fields(chunk, len(entries))
             await asyncio.sleep(0)  # let other tasks run
         ids: list[str] = []
+        cancellation = _Cancellation()
         for chunk_of_fields in chunks(entries):
+            cancellation.check()
             connection = await self._pushing()
             at = self._at
             all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
@@ -101,9 +103,11 @@ class AsyncClient:
     async def _await_passed(self, connection: redis.asyncio.Redis | AsyncCluster, newest: dict[Keys, str]) -> bool:
         """Wait until readings in closed partitions are answered or routed; return False if it takes too long."""
         ends_at = time.monotonic() + MOVE_S
+        cancellation = _Cancellation()
         for keys, entry_id in newest.items():
             last = cast("bytes | None", await cast("Any", connection.hget(keys.offset, "last")))
             while await connection.xrange(keys.readings, routed_from(last), entry_id, count=1):
+                cancellation.check()
                 if time.monotonic() > ends_at:
                     return False
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -241,15 +245,14 @@ class AsyncFollower(AsyncIterator[T]):
         self._lock = asyncio.Lock()  # tasks may share an iteration: each item goes to one of them
 
     async def __anext__(self) -> T:
-        cancelled = _times_cancelled()
+        cancellation = _Cancellation()
         async with self._lock:
             if not self._begun:
                 await self._begin()
             while not self._course.has_next():
                 if self._course.over:
                     raise StopAsyncIteration
-                if _times_cancelled() > cancelled:  # `asyncio.wait_for` of Python 3.11, within redis-py, may drop it
-                    raise asyncio.CancelledError
+                cancellation.check()
                 try:
                     self._course.took(*await self._read())
                 except RedisError as exc:
@@ -297,10 +300,21 @@ class AsyncFollower(AsyncIterator[T]):
                 self._course.report_gap(key, cast("Any", await connection.xinfo_stream(key)))
 
 
-def _times_cancelled() -> int:
-    """Return how often the present task was asked to end."""
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
+class _Cancellation:
+    """Finds a cancellation of the present task that redis-py has dropped.
+
+    On Python 3.11 `asyncio.wait_for`, which redis-py calls, returns instead of raising if its task is cancelled at the
+    moment when the command has been sent. A loop of commands would then never end.
+    """
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._before = self._task.cancelling() if self._task else 0
+
+    def check(self) -> None:
+        """Raise CancelledError if the task was cancelled since."""
+        if self._task and self._task.cancelling() > self._before:
+            raise asyncio.CancelledError
 
 
 async def _closed_with_the_loop(connection: redis.asyncio.Redis | AsyncCluster) -> AsyncGenerator[None, None]:

@@ -74,7 +74,9 @@ def parted(grid: Grid, change: Change | None) -> Grid:
     """
     if change is None:
         return grid
-    first, over = np.flatnonzero(~grid.filled)[[change.first, change.over]]
+    rows = np.flatnonzero(~grid.filled)  # of the readings
+    first = rows[change.first]
+    over = rows[change.over]
     apart = np.clip(np.arange(len(grid)) - first + 1, 0, over - first + 1)
     return replace(grid, segment=grid.segment + apart)
 

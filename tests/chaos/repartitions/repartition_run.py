@@ -237,12 +237,14 @@ class _Run:
 
     def _await(self, readings: int) -> None:
         """Wait until all readings are answered, or no more are."""
-        answered, since = 0, time.monotonic()
+        answered = 0
+        since = time.monotonic()
         patience_s = STUCK_CONTROL_S if self._control else STUCK_S
         while answered < readings and time.monotonic() - since < patience_s:
             self._supervise()
             if (total := _processed(self._redis).total()) != answered:
-                answered, since = total, time.monotonic()
+                answered = total
+                since = time.monotonic()
             time.sleep(LOOK_S)
 
     def _push_by_client(self, readings: list[tuple[int, int]], _: int) -> None:

@@ -245,6 +245,29 @@ async def test_a_step_ends_though_its_cancellation_was_dropped(url: str, monkeyp
         assert "1-0" == (await anext(forecasts)).id
 
 
+async def test_a_push_of_many_ends_though_its_cancellation_was_dropped(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part that was sent may have arrived; the following ones are not sent."""
+    parts = []
+
+    async def dropping(pipeline: Any) -> list[bytes]:
+        parts.append(len(pipeline.command_stack))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.2)
+        return [b"1-0"] * parts[-1]
+
+    monkeypatch.setattr("redis.asyncio.client.Pipeline.execute", dropping)
+    async with AsyncClient(url) as client:
+        push = asyncio.ensure_future(client.push_many(("a", float(i)) for i in range(100_000)))
+        while not parts:
+            await asyncio.sleep(0.01)
+        push.cancel()
+        await asyncio.wait({push}, timeout=PATIENCE_S)
+    assert push.cancelled()
+    assert sum(parts) < 100_000
+
+
 @both
 def test_two_iterations_at_once_get_all_each_and_a_shared_one_gives_each_once(url: str, asynchronous: bool) -> None:
     """Threads or tasks that share an iteration share its forecasts."""

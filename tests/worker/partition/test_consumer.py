@@ -19,7 +19,7 @@ from tidecast.settings import Settings
 from tidecast.wire import Forecast, keys_of, partition_of
 from worker.loop import Worker
 from worker.main import make_worker
-from worker.membership import EVERY_S
+from worker.membership import EVERY_S, OFTEN_S
 from worker.metrics import Health
 from worker.partition.stream import Stream
 from worker.stop import Stop
@@ -119,6 +119,24 @@ def test_what_a_dead_worker_held_is_taken_over(settings: Settings, redis: Redis)
     with running(make_worker(settings, Health())):
         until(lambda: sum(answered(redis).values()) == 3 * len(SERIES))
     assert dict.fromkeys(SERIES, 3) == answered(redis)
+
+
+@pytest.mark.parametrize(("hurried", "taken"), [(False, 0), (True, PARTITIONS)])
+@pytest.mark.settings(partitions=PARTITIONS, worker={"lease": 600.0, "block": "1ms"})
+def test_a_free_partition_is_taken_sooner_during_a_repartition(
+    settings: Settings, redis: Redis, *, hurried: bool, taken: int
+) -> None:
+    """No reading of a closed partition is answered meanwhile, so a worker does not wait for half a second."""
+    make_worker(settings, Health()).step(NOW)
+    worker = make_worker(settings, Health())
+    worker._layouts = None  # which would look for a repartition
+    assert worker._membership
+    worker._membership.hurried = hurried
+    worker.step(NOW)
+    assert held(worker) == 0
+    redis.delete(*(keys_of(i, PARTITIONS).lease for i in range(PARTITIONS)))
+    worker.step(NOW + 2 * OFTEN_S)
+    assert held(worker) == taken
 
 
 def test_what_a_worker_gives_up_politely_is_served_at_once(settings: Settings, redis: Redis) -> None:

@@ -36,7 +36,7 @@ def learn(errors: Float32, evidence: Bytes, answers: Float, actual: float, most:
 
     An expert without a known error begins with this one, or with the record of its parent, see `_inherit`: errors of
     calm readings alone would compare well with any longer record. An expert without a forecast keeps its errors. An
-    error counts as `most` at most. A reading that every expert met exactly is no evidence for any of them. If the
+    error counts as `most` at most. A reading that every expert met exactly does not count as evidence. If the
     series has `changed`, both records forget as the short one.
     """
     _inherit(errors, evidence, answers, actual)

@@ -58,7 +58,7 @@ def scores(frame: "pd.DataFrame | ToPandas", by: str | Sequence[str] = "overall"
         - `skill`: 1 - MAE / MAE of the last value at the cutoff.
 
     Raises:
-        HistoryError: the frame lacks a column, or is no frame.
+        HistoryError: the frame lacks a column, or is not a frame.
         SettingsError: `by` or `level` is invalid.
     """
     pandas = import_pandas()

@@ -159,7 +159,7 @@ def test_a_guard_learns_as_the_definition_says(
     usual: float,
     version: int,
 ) -> None:
-    """In place, bit for bit; readings that a model was trained on do not judge its blend. Version 0 is no model."""
+    """In place, bit for bit; readings that a model was trained on do not judge its blend. Version 0: none."""
     record = new_record(1)
     named(record).last_version = version
     named(record).answers[:] = answers
