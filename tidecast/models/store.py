@@ -24,12 +24,13 @@ from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import NamedTuple
 
-from tidecast.durable import is_written, named_first, replace, sync, write_new
+from tidecast.durable import is_written, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import model_file
 from tidecast.models.model import Header, Model
 from tidecast.models.storage.file_names import (
-    SUFFIX,
+    VERSIONS,
+    add_version,
     content_of,
     has_files,
     name_in,
@@ -40,7 +41,6 @@ from tidecast.models.storage.file_names import (
 from tidecast.models.storage.moves_log import Ending, MovesLog
 from tidecast.suggestions import most_similar
 
-VERSIONS = f"[0-9]*{SUFFIX}"
 PUBLISHED = b"published"  # follows the number in a pointer's file
 
 
@@ -138,7 +138,7 @@ class ModelStore:
                 folder.mkdir(parents=True, exist_ok=True)
                 if not (folder / "series.json").exists():
                     replace(folder / "series.json", json.dumps({"series": series}).encode())
-                return _add(folder, file)
+                return add_version(folder, file)
             finally:
                 file.unlink(missing_ok=True)
 
@@ -398,12 +398,3 @@ class ModelStore:
             reason = exc.strerror or str(exc)
             remedy = "let this user write there, and see that its disk has room"
             raise StoreError(f"the store {self.root} cannot be written ({reason}): {remedy}") from exc
-
-
-def _add(folder: Path, file: Path) -> int:
-    """Give a finished file the first free number of a version; return the number."""
-    number = max(map(version_number, folder.glob(VERSIONS)), default=0) + 1
-    while not named_first(file, folder / version_file(number)):
-        number += 1
-    sync(folder)
-    return number

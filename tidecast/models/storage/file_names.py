@@ -1,11 +1,14 @@
-"""The names of the files in the folder of a series."""
+"""The files in the folder of a series: their names, and the next version."""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from tidecast.durable import named_first, sync
+
 SUFFIX = ".safetensors"
+VERSIONS = f"[0-9]*{SUFFIX}"
 MOST_BYTES = 2**20  # of a small file
 
 
@@ -51,3 +54,12 @@ def version_file(number: int) -> str:
 def version_number(file: Path) -> int:
     """Return the version of a file."""
     return int(file.name.removesuffix(SUFFIX))
+
+
+def add_version(folder: Path, file: Path) -> int:
+    """Give a finished file the first free number of a version; return the number."""
+    number = max(map(version_number, folder.glob(VERSIONS)), default=0) + 1
+    while not named_first(file, folder / version_file(number)):
+        number += 1
+    sync(folder)
+    return number
