@@ -23,7 +23,7 @@ class NewPartitions:
         events_kept: how many events a stream keeps.
 
     Attributes:
-        copy: the copy of the states that was begun last: whoever began an earlier one writes nothing any more.
+        copy: the copy of the states that was begun last: a worker that began an earlier one writes nothing any more.
         copied: whether that copy is complete, apart from the fields that were written since it was begun.
         are_open: whether all partitions are open already.
     """

@@ -37,8 +37,8 @@ def test_several_series_have_the_mean_of_each_step() -> None:
     """Of those that have the step; readings are summed."""
     made = [forecast_of(i) for i in range(4)]
     both = step_scores(made, READINGS[1:])
-    one = step_scores(made[:1], READINGS[1:2], mean_change=1.0)
-    first, second = mean_scores([both, one])
+    nearest = step_scores(made[:1], READINGS[1:2], mean_change=1.0)
+    first, second = mean_scores([both, nearest])
     assert (5, 0.75, 0.0) == (first.readings, first.mae, first.mase)
     assert second == both[1]
     assert [] == mean_scores([[], []]) == step_scores([], np.zeros(0))
