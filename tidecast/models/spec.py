@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from tidecast.models import lstm, time_grid
 from tidecast.wire import RESERVED
@@ -19,7 +19,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     target: str = "value"
-    features: tuple[str, ...] = ()  # the target first; it is added if left out
+    features: tuple[str, ...] = Field((), validate_default=True)  # the target first; it is added if left out
     known: tuple[str, ...] = ()  # inputs that are known ahead; a row holds those of the time after it
     window: int = Field(24, ge=2, le=1024)  # number of rows that the network reads
     units: int = Field(50, ge=1, le=1024)  # per layer and direction
@@ -34,14 +34,11 @@ class Spec(BaseModel):
     residual: bool = False  # it learns the residuals of the linear expert
     hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
 
-    @model_validator(mode="before")
+    @field_validator("features")
     @classmethod
-    def _target_first(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        target = data.get("target", "value")
-        others = [f for f in data.get("features") or () if f != target]
-        return {**data, "features": (target, *dict.fromkeys(others))}
+    def _target_first(cls, features: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        target = info.data.get("target", "")  # absent if it is not valid
+        return (target, *dict.fromkeys(name for name in features if name != target))
 
     @field_validator("features", "known")
     @classmethod
