@@ -21,8 +21,8 @@ CACHE_LINE = 4 * VECTOR  # bytes
 # Sums held in registers at once: with 32 wide registers all of an LSTM(50)'s 200 columns fit.
 WIDE_REGISTERS = bool(binding.get_host_cpu_features().get("avx512f"))
 SUMS = 13 if WIDE_REGISTERS else 6
-TOGETHER = 2 if WIDE_REGISTERS else 1  # windows that share each loaded part of a row, which takes twice the registers
-INNER = 32  # rows of a matrix in one walk where several windows share it, so that they stay in the first cache
+TOGETHER = 4 if WIDE_REGISTERS else 2  # windows that share each loaded vector of weights
+SHARED_SUMS = 4 if WIDE_REGISTERS else 3  # of each of these windows; so few columns of a matrix stay in the first cache
 WALK = "tidecast_add_products"
 WIDE = ir.VectorType(ir.FloatType(), VECTOR)
 
@@ -54,12 +54,12 @@ def _add_products(_context, sums, start, vector, matrix, _rows, _count, _lanes):
 
     Args:
         sums: the array and the place of the sums, and the distance between lanes.
-        start: the same of the numbers to which the products are added.
+        start: the array and the place of the numbers to which the products are added, the same for all lanes.
         vector: the array, the place and the step of the vector's elements, and the distance between lanes.
         matrix: the array, the place and the step of the matrix' rows.
         _rows: at least one.
-        _count: at most `SUMS`.
-        _lanes: at most `TOGETHER`.
+        _count: at most `SUMS`, or `SHARED_SUMS` for several lanes.
+        _lanes: 1 or `TOGETHER`.
     """
     signature = types.void(sums, start, vector, matrix, types.intp, types.intp, types.intp)
 
@@ -73,7 +73,7 @@ def _add_products(_context, sums, start, vector, matrix, _rows, _count, _lanes):
             return builder.extract_value(args[place], at)
 
         walk = builder.module.globals.get(WALK) or _emit_walks(builder.module, args[4].type)
-        apart = [number(0, 2), number(1, 2), number(2, 3)]
+        apart = [number(0, 2), number(2, 3)]
         steps = [number(2, 2), number(3, 2)]
         builder.call(walk, [*map(pointer, range(4)), *steps, *apart, *args[4:]])
         return context.get_dummy_value()
@@ -84,20 +84,20 @@ def _add_products(_context, sums, start, vector, matrix, _rows, _count, _lanes):
 def _emit_walks(module: ir.Module, index: ir.Type) -> ir.Function:
     """Emit a function that picks the loop for a number of vectors and lanes; inlined, it would compile endlessly."""
     numbers = ir.FloatType().as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [numbers] * 4 + [index] * 8)
+    kind = ir.FunctionType(ir.VoidType(), [numbers] * 4 + [index] * 7)
     walk = ir.Function(module, kind, WALK)
     walk.linkage = "linkonce_odr"  # each compiled function contains the same one
     walk.attributes.add("noinline")
-    *pointers, step, matrix_step, sums_apart, start_apart, vector_apart, rows, count, lanes = walk.args
+    *pointers, step, matrix_step, sums_apart, vector_apart, rows, count, lanes = walk.args
     builder = ir.IRBuilder(walk.append_basic_block("entry"))
     done = walk.append_basic_block("done")
     chosen = builder.switch(builder.add(builder.mul(lanes, index(SUMS)), count), done)
-    for together in range(1, TOGETHER + 1):
-        for vectors in range(1, SUMS + 1):
+    for together, most in ((1, SUMS), (TOGETHER, SHARED_SUMS)):
+        for vectors in range(1, most + 1):
             block = walk.append_basic_block(f"lanes{together}.sums{vectors}")
             chosen.add_case(index(together * SUMS + vectors), block)
             builder.position_at_end(block)
-            apart = (sums_apart, start_apart, vector_apart)
+            apart = (sums_apart, vector_apart)
             _emit_walk(builder, pointers, apart, (step, matrix_step), rows, (together, vectors))
             builder.branch(done)
     builder.position_at_end(done)
@@ -108,7 +108,7 @@ def _emit_walks(module: ir.Module, index: ir.Type) -> ir.Function:
 def _emit_walk(
     builder: ir.IRBuilder,
     pointers: list[ir.Value],
-    apart: tuple[ir.Value, ir.Value, ir.Value],
+    apart: tuple[ir.Value, ir.Value],
     steps: tuple[ir.Value, ir.Value],
     rows: ir.Value,
     size: tuple[int, int],
@@ -118,7 +118,7 @@ def _emit_walk(
     Args:
         builder: at the end of the block before the loop.
         pointers: the addresses of the sums, of the numbers to which the products are added, the vector and the matrix.
-        apart: the distances between lanes of the first three.
+        apart: the distances between lanes of the sums and of the vector.
         steps: those from row to row of the last two, in numbers.
         rows: the number of rows, at least one.
         size: the numbers of lanes and of vectors in a row.
@@ -129,12 +129,12 @@ def _emit_walk(
     before = builder.block
     loop = builder.append_basic_block("row")
     after = builder.append_basic_block("walked")
-    sums_of, started_at, elements_at = (
+    sums_of, elements_at = (
         [builder.gep(start, [builder.mul(between, whole(lane))]) for lane in range(lanes)]
-        for start, between in zip(pointers[:3], apart, strict=True)
+        for start, between in zip((pointers[0], pointers[2]), apart, strict=True)
     )
     places = [(lane, whole(VECTOR * i)) for i in range(vectors) for lane in range(lanes)]
-    initial = [builder.load(_vector_at(builder, started_at[lane], at), align=4) for lane, at in places]
+    initial = [builder.load(_vector_at(builder, pointers[1], at), align=4) for _, at in places]
     builder.branch(loop)
     builder.position_at_end(loop)
     row = builder.phi(whole)
@@ -205,60 +205,55 @@ def multiply(sums: Float32, vectors: Float32, width: int, lanes: int, matrix: Ma
         matrix: the matrix and the bias.
         backwards: whether to walk the matrix from its last row to its first.
     """
-    rows = matrix.rows
-    columns = matrix.columns
-    step = rows if lanes == 1 else INNER
-    start = (matrix.weights, matrix.bias_at, 0)  # the array, the place, the distance between lanes
-    walked = 0
-    while walked < rows:
-        count = min(step, rows - walked)
-        first = rows - 1 - walked if backwards else walked
-        _multiply_rows(sums, start, (vectors, first, width), lanes, matrix, (first, count, -1 if backwards else 1))
-        walked += count
-        start = (sums, 0, columns)
+    shared = lanes - lanes % TOGETHER
+    if shared:
+        _multiply_lanes(sums, vectors, width, (0, shared, TOGETHER), SHARED_SUMS, matrix, backwards)
+    if shared < lanes:
+        _multiply_lanes(sums, vectors, width, (shared, lanes, 1), SUMS, matrix, backwards)
 
 
 @part
-def _multiply_rows(
+def _multiply_lanes(
     sums: Float32,
-    start: tuple[Float32, int, int],
-    vectors: tuple[Float32, int, int],
-    lanes: int,
+    vectors: Float32,
+    width: int,
+    lanes: tuple[int, int, int],
+    most: int,
     matrix: Matrix,
-    walk: tuple[int, int, int],
+    backwards: bool,
 ) -> None:
-    """Add the products with some rows of the matrix.
+    """Compute the same for some lanes.
 
     The code avoids divisions: one takes as long as a dozen products of whole vectors.
 
     Args:
-        sums: `(lanes, columns)`, flat, written.
-        start: the array, the place and the distance between lanes of the numbers to which the products are added.
-        vectors: the array, the place and the distance between lanes of the vectors.
-        lanes: the number of vectors.
-        matrix: the matrix.
-        walk: the first row, the number of rows, and the step from one to the next.
+        sums: see `multiply`.
+        vectors: see `multiply`.
+        width: see `multiply`.
+        lanes: the first one, the end, and how many walk the matrix together.
+        most: the most vectors of sums of each lane in a walk.
+        matrix: see `multiply`.
+        backwards: see `multiply`.
     """
-    begun, begun_at, begun_width = start
-    read, read_at, width = vectors
-    first, rows, sign = walk
+    first, stop, together = lanes
     columns = matrix.columns
+    row = matrix.rows - 1 if backwards else 0
+    step = -1 if backwards else 1
     blocks = columns // VECTOR
     block = 0
     while block < blocks:
         count = blocks - block
-        if count > SUMS:
-            count = min(SUMS, (count + 1) >> 1)  # two halves rather than a full part and a small rest
+        if count > most:
+            count = min(most, (count + 1) >> 1)  # two halves rather than a full part and a small rest
         at = block * VECTOR
-        lane = 0
-        while lane < lanes:
-            together = min(TOGETHER, lanes - lane)
+        lane = first
+        while lane < stop:
             _add_products(
                 (sums, lane * columns + at, columns),
-                (begun, begun_at + lane * begun_width + at, begun_width),
-                (read, lane * width + read_at, sign, width),
-                (matrix.weights, matrix.at + first * columns + at, sign * columns),
-                rows,
+                (matrix.weights, matrix.bias_at + at),
+                (vectors, lane * width + row, step, width),
+                (matrix.weights, matrix.at + row * columns + at, step * columns),
+                matrix.rows,
                 count,
                 together,
             )
