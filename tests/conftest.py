@@ -15,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 from tests.harness.connections import close_all
 from tests.harness.servers.cluster import EmbeddedCluster
 from tests.harness.servers.ports import free_port
+from tests.harness.servers.ticks import TICKS
 from tidecast.connection import connect, embedded
 from tidecast.connection.embedded import EmbeddedRedis, bundled_server, find_server
 from tidecast.models.store import ModelStore
@@ -99,7 +100,7 @@ def redis_program(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def redis_server(redis_program: str) -> Iterator[EmbeddedRedis]:
     """One real server for the whole run."""
-    with EmbeddedRedis(redis_program) as running:
+    with EmbeddedRedis(redis_program, TICKS) as running:
         yield running
 
 

@@ -10,10 +10,12 @@ from redis.crc import key_slot
 
 from tests.harness.patience import until
 from tests.harness.servers.ports import free_port
+from tests.harness.servers.ticks import TICKS
 from tidecast.connection.embedded import EmbeddedRedis
 
 SLOTS = 16384
 OPTIONS = (
+    *TICKS,
     *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
     *("--cluster-allow-replica-migration", "no"),  # a server whose last slot moves away stays a master
 )

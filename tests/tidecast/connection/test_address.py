@@ -68,7 +68,7 @@ HARMLESS = (
 
 def settings_of(url: str, **given: Any) -> Settings:
     """Settings with this address."""
-    return load_settings(redis_url=url, **given)
+    return load_settings(redis_url=url, worker={"block": "1ms"}, **given)
 
 
 @pytest.mark.parametrize("query", REFUSED)

@@ -28,6 +28,8 @@ from worker.retraining.job_state import Busy, Claim, JobState
 from worker.retraining.triggers import timing_of
 from worker.stop import Stop
 
+pytestmark = pytest.mark.settings(worker={"block": "1ms"})
+
 NOW = 1_772_000_000.0
 NOW_MS = 1_772_000_000_000
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000

@@ -30,6 +30,8 @@ from worker.metrics import Health
 from worker.partition.stream import Stream
 from worker.stop import Stop
 
+pytestmark = pytest.mark.settings(worker={"block": "1ms"})
+
 PAGE = Path(__file__).parents[3] / "docs" / "inputs.md"
 HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"
 GONE = "rename or delete that key"

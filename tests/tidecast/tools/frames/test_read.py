@@ -27,6 +27,8 @@ from worker.main import make_worker
 from worker.metrics import Health
 from worker.stop import Stop
 
+pytestmark = pytest.mark.settings(worker={"block": "1ms"})
+
 MINUTE = 60_000
 AT = 1_700_000_000_000 // MINUTE * MINUTE
 
