@@ -1,12 +1,10 @@
 """The adapters for scikit-learn and ONNX forecast in the unit of the series."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
-from sklearn.linear_model import LinearRegression
 
 from tidecast.arrays import Float
 from tidecast.own_experts import Expert, OnnxExpert, SklearnExpert
@@ -20,8 +18,18 @@ def windows() -> Float:
     return np.lib.stride_tricks.sliding_window_view(values, 4, axis=0)[:20].transpose(0, 2, 1)
 
 
+def linear_regression() -> Any:
+    """Return a regressor; importing scikit-learn takes more than a second, so processes that only collect do not."""
+    from sklearn.linear_model import LinearRegression
+
+    return LinearRegression()
+
+
 def network(path: Path) -> Path:
     """Write an ONNX network that returns the mean over rows and features of its input."""
+    import onnx
+    from onnx import TensorProto, helper
+
     node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
@@ -34,7 +42,7 @@ def network(path: Path) -> Path:
 
 def test_a_regressor_continues_a_trend_at_a_level_that_it_has_never_seen(windows: Float) -> None:
     """It learns the change from the newest value."""
-    expert = SklearnExpert(LinearRegression(), rows=4)
+    expert = SklearnExpert(linear_regression(), rows=4)
     expert.fit(windows, windows[:, -1, 0] + 3)
     far = windows + np.array([1e6, 0])
     np.testing.assert_allclose(far[:, -1, 0] + 3, expert.predict(far))
@@ -42,15 +50,15 @@ def test_a_regressor_continues_a_trend_at_a_level_that_it_has_never_seen(windows
 
 def test_a_regressor_survives_its_state_and_reads_only_its_lags(windows: Float) -> None:
     """Rows beyond the lags do not matter."""
-    expert = SklearnExpert(LinearRegression(), rows=4, lags=(0, 1))
+    expert = SklearnExpert(linear_regression(), rows=4, lags=(0, 1))
     expert.fit(windows, windows[:, -1, 0] + 3)
-    again = SklearnExpert(LinearRegression(), rows=4, lags=(0, 1))
+    again = SklearnExpert(linear_regression(), rows=4, lags=(0, 1))
     again.restore(expert.state())
     other = windows.copy()
     other[:, :2] = 99.0
     np.testing.assert_array_equal(expert.predict(windows), again.predict(other))
     with pytest.raises(ValueError, match="between 0 and 3"):
-        SklearnExpert(LinearRegression(), rows=4, lags=(4,))
+        SklearnExpert(linear_regression(), rows=4, lags=(4,))
 
 
 def test_an_onnx_network_reads_raw_windows(tmp_path: Path, windows: Float) -> None:
@@ -78,6 +86,6 @@ def test_answers_that_are_no_forecasts_are_refused(windows: Float, answers: list
         def predict(self, windows: Float) -> Float:  # noqa: ARG002 - the protocol's
             return np.array(answers)
 
-    expert: Expert = Wrong(LinearRegression(), rows=4)
+    expert: Expert = Wrong(linear_regression(), rows=4)
     with pytest.raises(ValueError, match=reason):
         answers_of(expert, windows)

@@ -1,20 +1,23 @@
 """The search: a child process that may end and go on, a choice by the validation part alone."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from tidecast.errors import StoreError, TidecastError
 from tidecast.files.history import History
-from tidecast.settings import load_settings
+from tidecast.settings import Settings, load_settings
 from trainer.data.source import Source
 from trainer.main import TrainJob, _shape
 from trainer.tuning import tune
-from trainer.tuning.tune import Trained, Tuned, read_tuned
+from trainer.tuning.tune import Trained, Trial, Tuned, read_tuned
 
 SPEC = {"window": 12, "units": 16}
 SMALL = 5  # a seed whose two trials have one layer and one direction: most of the time is their tracing
+TRAIN = {"epochs": 2, "seed": SMALL}
 
 
 def history(readings: int = 160) -> History:
@@ -24,40 +27,61 @@ def history(readings: int = 160) -> History:
     return History("wave", ("value",), 3_600_000 * t.astype(np.int64), values[:, None])
 
 
-def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Children that end early lose no trial; the choice is by the validation part; train uses it."""
-    settings = load_settings(store=tmp_path, train={"epochs": 2, "seed": SMALL})
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search whose children ended early, and what a test checks of it.
+
+    Attributes:
+        settings: of the training and the store.
+        tuned: the result.
+        trials: all of them, the best first.
+        codes: the exit codes of its children.
+        grown: the numbers of trials that it reported.
+    """
+
+    settings: Settings
+    tuned: Tuned
+    trials: list[Trial]
+    codes: list[int]
+    grown: list[int]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """Run a search whose children end after two trials each: TensorFlow starts anew in each of them."""
     codes: list[int] = []
+    grown: list[int] = []
     run_child = tune._child
 
     def recorded(folder: Path, log: int) -> int:
         codes.append(run_child(folder, log))
         return codes[-1]
 
-    monkeypatch.setattr(tune, "_child", recorded)
-    monkeypatch.setattr(tune, "TRIALS_A_CHILD", 2)
-    grown: list[int] = []
-    tuned, trials = tune.tune(history(), settings, 2, grown.append)
-    assert [tune.AGAIN, 0] == codes[-2:]
-    assert len(trials) == grown[-1] > 0
+    with mock.patch.object(tune, "_child", recorded), mock.patch.object(tune, "TRIALS_A_CHILD", 2):
+        settings = load_settings(store=tmp_path_factory.mktemp("search"), train=TRAIN)
+        tuned, trials = tune.tune(history(), settings, 2, grown.append)
+    return Search(settings, tuned, trials, codes, grown)
+
+
+def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(interrupted: Search) -> None:
+    """Children that end early lose no trial; the choice is by the validation part; train uses it."""
+    tuned, trials = interrupted.tuned, interrupted.trials
+    assert [tune.AGAIN, 0] == interrupted.codes[-2:]
+    assert len(trials) == interrupted.grown[-1] > 0
     assert sorted(trials, key=lambda trial: trial.val_loss) == trials
     assert tuned.chosen.val_loss <= tuned.default.val_loss
-    assert tuned == read_tuned(tmp_path)
-    spec, trained = _shape(TrainJob(Source()), settings)
+    assert tuned == read_tuned(interrupted.settings.store)
+    spec, trained = _shape(TrainJob(Source()), interrupted.settings)
     assert (tuned.chosen.spec, tuned.chosen.learning_rate) == (spec, trained.train.learning_rate)
 
 
-def test_the_same_seed_makes_the_same_trials_and_writes_the_same_bytes(tmp_path: Path) -> None:
-    """A search can be repeated."""
-    searches = []
-    for name in ("first", "again"):
-        settings = load_settings(store=tmp_path / name, train={"epochs": 1, "seed": SMALL})
-        trials = tune.tune(history(), settings, 2, lambda _: None)[1]
-        searches.append((trials, (settings.store / tune.TUNED).read_bytes()))
-    assert searches[0] == searches[1]
-    assert len(searches[0][0]) > 0
+def test_the_same_seed_makes_the_same_trials_and_writes_the_same_bytes(interrupted: Search, tmp_path: Path) -> None:
+    """A search can be repeated, and its result does not depend on how often its child ended."""
+    settings = load_settings(store=tmp_path, train=TRAIN)
+    trials = tune.tune(history(), settings, 2, lambda _: None)[1]
+    assert interrupted.trials == trials
+    first, again = ((each.store / tune.TUNED).read_bytes() for each in (interrupted.settings, settings))
+    assert first == again
 
 
 def test_a_history_too_short_for_a_network_is_refused_with_the_reason(tmp_path: Path) -> None:
