@@ -263,9 +263,11 @@ def _as_texts(numbers: Column) -> bytes:
     Return nothing if no number is known.
     """
     listed = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    if listed.count(b"null") == len(numbers):
+    unknown = listed.count(b"n")  # of null alone; a search for one letter is much faster
+    if unknown == len(numbers):
         return b""
-    return (b'["%b"]' % listed.replace(b",", b'","')).replace(b'"null"', b"null")
+    texts = b'["%b"]' % listed.replace(b",", b'","')
+    return texts.replace(b'"null"', b"null") if unknown else texts
 
 
 _ORIGINAL = b"original."  # before the name of a reading's field in a dead letter
