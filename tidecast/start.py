@@ -22,6 +22,8 @@ PACKAGES = ("tidecast", "worker", "trainer", "dashboard")
 def main() -> None:
     """Run the `tidecast` command."""
     prefer_own_modules()
+    # Our matrices are small. Each further thread of NumPy's BLAS spins for a tenth of a second when it starts.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tidecast import signals
 
     signals.end_at_once()  # before the imports of the next line, which take some time

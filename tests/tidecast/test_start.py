@@ -119,6 +119,22 @@ def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(tmp_path:
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.parametrize(("variables", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
+def test_a_command_starts_no_further_threads_of_blas_unless_the_user_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], threads: str
+) -> None:
+    """Each spins for a tenth of a second at first; the number is set before NumPy reads it."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    program = (
+        "import os, sys; from tidecast import start; sys.argv = ['tidecast', 'worker', '--check']\n"
+        "assert 'numpy' not in sys.modules\n"
+        "try: start.main()\nexcept SystemExit: pass\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules)"
+    )
+    printed = ran((sys.executable, "-c", program), tmp_path, **variables)
+    assert f"{threads} True" == printed.splitlines()[-1]
+
+
 def test_the_dashboards_button_starts_our_own_command() -> None:
     """Like every other child process: one package alone starts programs and names the interpreter."""
     packages = ("tidecast", "worker", "trainer", "dashboard")
