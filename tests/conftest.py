@@ -22,12 +22,16 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 
 LONG = {"benchmarks", "chaos", "examples", "tools", "trainer"}  # the folders that hold them
-TENSORFLOW = {  # folders of tests that import it, and the process that runs them
+TENSORFLOW = {  # files and folders of tests that import it, and the process that runs them
+    "tests/benchmarks/test_retrain": "trainer",
     "tests/trainer/fit/": "fit",
     "tests/trainer/pretrain/": "fit",
     "tests/trainer/tuning/": "fit",
     "tests/trainer/retrain/": "trainer",
     "tests/trainer/test_": "trainer",
+    "tests/trainer/runs/test_remote": "trainer",
+    "tests/tidecast/tools/frames/test_future": "fit",
+    "tests/tidecast/tools/frames/test_training": "fit",
     "tests/tidecast/tools/test_backtest": "trainer",
 }
 
@@ -59,8 +63,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow files, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: not LONG & {*item.path.parts})
+    """Begin with the two long groups, then the slow files, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: (not _group(item.nodeid), not LONG & {*item.path.parts}))
+
+
+def _group(nodeid: str) -> str | None:
+    """Return the group of a test that imports TensorFlow; None for another one."""
+    return next((group for begin, group in TENSORFLOW.items() if nodeid.startswith(begin)), None)
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc] # the library is untyped
@@ -68,7 +77,7 @@ class _ByFile(LoadFileScheduling):  # type: ignore[misc] # the library is untype
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return next((group for begin, group in TENSORFLOW.items() if file.startswith(begin)), file)
+        return _group(nodeid) or file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

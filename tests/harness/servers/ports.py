@@ -6,8 +6,9 @@ import socket
 from itertools import count
 
 BUS = 10_000  # a server's cluster port is its own plus this, before Redis 7 without exception
-SHARE = 3_000  # ports of one process
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+PROCESSES = 6  # of the suite
+SHARE = 2_000  # ports of one process
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
 _FIRST = 20_000 + SHARE * _WORKER  # below the ports that the system hands out
 _numbers = count(random.randrange(SHARE))
 

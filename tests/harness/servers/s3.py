@@ -10,6 +10,8 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.harness.patience import PATIENCE_S
+
 BUCKET = "models"
 
 
@@ -36,7 +38,7 @@ def object_server() -> Iterator[ObjectServer]:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
         keys = {"AWS_ACCESS_KEY_ID": "plant", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
-        httpx.put(f"{endpoint}/{BUCKET}").raise_for_status()
+        httpx.put(f"{endpoint}/{BUCKET}", timeout=PATIENCE_S).raise_for_status()  # its first request imports a lot
         yield ObjectServer(f"s3://{BUCKET}/{uuid4().hex}", {"AWS_ENDPOINT_URL": endpoint, **keys})
     finally:
         server.stop()
