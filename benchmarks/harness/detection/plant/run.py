@@ -20,6 +20,7 @@ from worker.metrics import Health
 BEGIN_MS = 1_700_000_000_000
 STEP_MS = 60_000
 AT_ONCE = 60  # steps between two rounds of the worker
+TICKS = ("--hz", "100")  # Redis ends an empty read at its next tick; by default that takes up to 100 ms
 SETTLING = 60  # readings after a fault in which an event belongs to it
 LEAST_PAUSE = 5  # readings: the shortest pause that can make a value stuck
 EVENTS = {  # by kind of fault
@@ -71,7 +72,7 @@ class Verdict:
 def run_plant(sensors: int = 20, days: int = 14, seed: int = 0) -> Verdict:
     """Run the plant on a Redis server of its own; return how well the events fit the script."""
     script = list(plant(sensors, days, seed))
-    with tempfile.TemporaryDirectory() as folder, EmbeddedRedis() as server:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(options=TICKS) as server:
         settings = load_settings(
             redis_url=server.url,
             store=Path(folder) / "models",
