@@ -30,8 +30,11 @@ from tests.chaos.trainings.training import (
     KILL_DRIVER,
     KILL_SCHEDULER,
     KILL_WORKER,
+    READINGS,
+    SERIES,
     STOP_DRIVER,
     STOP_WORKER,
+    Load,
     training_run,
 )
 from tests.chaos.verifier import Violations
@@ -50,7 +53,11 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, help="storm for so long, then run the controls and the accidents")
     parser.add_argument("--rate", type=int, default=RATE, help="readings a second, of a storm")
-    parser.add_argument("--readings", type=int, default=20_000, help="of a run of kills")
+    parser.add_argument("--readings", type=int, help="of a run of kills, or of each series that is trained")
+    parser.add_argument("--series", type=int, default=SERIES, help="that a scheduler trains")
+    parser.add_argument(
+        "--stopped-drivers", type=int, default=3, help="while a scheduler trains; each takes a run more"
+    )
     parser.add_argument("--kills", type=int, default=20, help="of workers")
     parser.add_argument("--child-kills", type=int, default=100, help="of children that retrain")
     parser.add_argument("--rounds", type=int, default=20, help="of 16, 4 and 1 partitions")
@@ -61,14 +68,16 @@ def main() -> int:
     if options.what == "retraining":
         return _retraining(options.child_kills, options.kills, options.seed, as_json=options.json)
     if options.what == "training":
-        return _training(options.kills, options.seed, as_json=options.json)
+        load = Load(options.series, options.readings or READINGS)
+        return _training(load, options.kills, options.stopped_drivers, options.seed, as_json=options.json)
     if options.what == "repartitions":
         return _repartitions(options.rounds, options.rate, options.seed, calm=options.calm, as_json=options.json)
+    readings = options.readings or 20_000
     if options.what:
-        return _run(options.what, options.readings, options.kills, options.seed, as_json=options.json)
+        return _run(options.what, readings, options.kills, options.seed, as_json=options.json)
     if options.minutes is not None:
         return _storm(60 * options.minutes, options.rate, options.seed, as_json=options.json)
-    return _kills(options.readings, options.kills, options.seed, as_json=options.json)
+    return _kills(readings, options.kills, options.seed, as_json=options.json)
 
 
 def _kills(readings: int, kills: int, seed: int, *, as_json: bool) -> int:
@@ -98,10 +107,10 @@ def _retraining(child_kills: int, worker_kills: int, seed: int, *, as_json: bool
     return 1 if report.violations() else 0
 
 
-def _training(kills: int, seed: int, *, as_json: bool) -> int:
-    faults = {KILL_WORKER: kills, STOP_WORKER: 5, KILL_DRIVER: 3, STOP_DRIVER: 3, KILL_SCHEDULER: 3}
+def _training(load: Load, kills: int, stopped_drivers: int, seed: int, *, as_json: bool) -> int:
+    faults = {KILL_WORKER: kills, STOP_WORKER: 5, KILL_DRIVER: 3, STOP_DRIVER: stopped_drivers, KILL_SCHEDULER: 3}
     with tempfile.TemporaryDirectory() as folder:
-        report = training_run(Path(folder), faults, seed)
+        report = training_run(Path(folder), faults, seed, load)
     figures = {name: value for name, value in asdict(report).items() if name not in ("faults", "notes")}
     _print_figures(report.faults | figures, report.notes, as_json=as_json)
     return 1 if report.violations() else 0

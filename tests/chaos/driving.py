@@ -1,8 +1,10 @@
-"""`tidecast` with shards of a few series, so that a run of the chaos has many: the program of the drivers."""
+"""`tidecast` with shards of as many series as the first argument has: the program of the drivers."""
+
+import sys
 
 from tidecast.cli.main import main
 from trainer.runs import plan
 
 if __name__ == "__main__":
-    plan.SERIES = 6
+    plan.SERIES = int(sys.argv.pop(1))
     main()

@@ -24,11 +24,15 @@ import psutil
 from tests.harness.patience import PATIENCE_S
 from tests.trainer.runs.harness import SHORT_TTL_S, DaskCluster, kill
 from tidecast.models.store import ModelStore
+from trainer.runs import plan
 
 SERIES = 48
 READINGS = 140
+SHARD = 6  # series, so that the short run has many shards
 WORKERS = 2
-PAUSES_S = (0.5, 4.0)  # shortest and longest time between two faults
+PAUSES_S = (0.5, 4.0)  # shortest and longest time between two faults of a run of a few seconds
+PAUSE_FOR_EACH_S = 0.002  # added to the longest for each series, so that the faults fall on all of a long run
+BUSY_TTL_S = 15.0  # for shards of the usual size: a worker that trains one is silent for seconds on a busy machine
 LOOK_S = 0.05  # between two looks at the processes
 ORPHANS_S = 10.0  # after the end no process may live longer
 KILL_WORKER, STOP_WORKER, KILL_DRIVER, STOP_DRIVER, KILL_SCHEDULER = (
@@ -38,6 +42,32 @@ KILL_WORKER, STOP_WORKER, KILL_DRIVER, STOP_DRIVER, KILL_SCHEDULER = (
     "stop driver",
     "kill scheduler",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The work of a run.
+
+    Attributes:
+        series: how many.
+        readings: of each.
+    """
+
+    series: int = SERIES
+    readings: int = READINGS
+
+    @property
+    def shard(self) -> int:
+        """Return the series of a shard."""
+        return SHARD if self.series <= SERIES else plan.SERIES
+
+    @property
+    def ttl_s(self) -> float:
+        """Return how long a worker may be silent before it counts as dead."""
+        return SHORT_TTL_S if self.series <= SERIES else BUSY_TTL_S
+
+
+SHORT = Load()
 
 
 @dataclass(slots=True)
@@ -63,17 +93,21 @@ class Training:
 
     Args:
         folder: an empty one.
+        load: the work.
+        cluster: the scheduler and its workers.
+        report: of the run.
         seed: of the faults.
     """
 
-    def __init__(self, folder: Path, cluster: DaskCluster, report: TrainingReport, seed: int) -> None:
+    def __init__(self, folder: Path, load: Load, cluster: DaskCluster, report: TrainingReport, seed: int) -> None:
         self._folder = folder
+        self._load = load
         self._cluster = cluster
         self._report = report
         self._chance = random.Random(seed)
         self._stopped: list[subprocess.Popen[bytes]] = []
         self.store = ModelStore(folder / "models")
-        _write_history(folder / "history.csv")
+        _write_history(folder / "history.csv", load)
         self.driver = self._start_driver()
 
     def run(self, faults: list[str]) -> None:
@@ -92,7 +126,12 @@ class Training:
 
     def _pause(self) -> None:
         """Let some time pass; start the driver again if it has finished, and workers that ended with a scheduler."""
-        deadline = time.monotonic() + self._chance.uniform(*PAUSES_S)
+        shortest_s, longest_s = PAUSES_S
+        longest_s += PAUSE_FOR_EACH_S * (self._load.series - SERIES)
+        self._go_on(self._chance.uniform(shortest_s, longest_s))
+
+    def _go_on(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.driver.poll() is not None:
                 self._collect()
@@ -116,9 +155,7 @@ class Training:
     def _stop_worker(self, worker: subprocess.Popen[bytes]) -> None:
         """Stop a worker until the scheduler has given its shard to another one, and let it go on."""
         os.killpg(worker.pid, signal.SIGSTOP)
-        deadline = time.monotonic() + 2 * SHORT_TTL_S
-        while time.monotonic() < deadline:
-            self._pause()
+        self._go_on(2 * self._load.ttl_s)
         os.killpg(worker.pid, signal.SIGCONT)
 
     def _stop_driver(self) -> None:
@@ -153,7 +190,15 @@ class Training:
 
     def _start_driver(self) -> subprocess.Popen[bytes]:
         self._former = self._folders()
-        words = ("train", "history.csv", "--force", "--json", "--scheduler", self._cluster.address)
+        words = (
+            str(self._load.shard),
+            "train",
+            "history.csv",
+            "--force",
+            "--json",
+            "--scheduler",
+            self._cluster.address,
+        )
         shape = ("--window", "6", "--units", "4", "--epochs", "1")
         environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "TIDECAST_TRAIN__SHARED_EPOCHS": "0"}
         with (self._folder / "verdicts.json").open("wb") as out, (self._folder / "driver.log").open("ab") as log:
@@ -173,28 +218,29 @@ class Training:
             raise RuntimeError(f"the driver ended with exit code {self.driver.returncode}: {log}")
         names = [verdict["series"] for verdict in json.loads((self._folder / "verdicts.json").read_bytes())]
         self._report.runs += 1
-        self._report.missing += SERIES - len(set(names))
+        self._report.missing += self._load.series - len(set(names))
         self._report.doubled += len(names) - len(set(names))
 
 
-def training_run(folder: Path, faults: dict[str, int], seed: int) -> TrainingReport:
+def training_run(folder: Path, faults: dict[str, int], seed: int, load: Load = SHORT) -> TrainingReport:
     """Train while these faults happen, so many of each kind, and check the store.
 
     Args:
         folder: an empty one.
         faults: the number of each.
         seed: of their order and moments.
+        load: the work.
     """
     order = [kind for kind, count in faults.items() for _ in range(count)]
     random.Random(seed).shuffle(order)
     report = TrainingReport(dict.fromkeys(faults, 0))
-    with _no_orphans(report), DaskCluster(folder, WORKERS, SHORT_TTL_S) as cluster:
-        training = Training(folder, cluster, report, seed)
+    with _no_orphans(report), DaskCluster(folder, WORKERS, load.ttl_s) as cluster:
+        training = Training(folder, load, cluster, report, seed)
         try:
             training.run(order)
         finally:
             training.close()
-    _check_store(training.store, report)
+    _check_store(training.store, load.series, report)
     return report
 
 
@@ -214,30 +260,29 @@ def _is_ours(process: psutil.Process) -> bool:
         return False
 
 
-def _check_store(store: ModelStore, report: TrainingReport) -> None:
+def _check_store(store: ModelStore, series: int, report: TrainingReport) -> None:
     """Check that each run, known by its time, gave each series one version, and that no champion went back."""
     times = {
-        series: [store.header(series, number).created_ms for number in store.versions(series)]
-        for series in store.series()
+        name: [store.header(name, number).created_ms for number in store.versions(name)] for name in store.series()
     }
     runs = {time_ms for each in times.values() for time_ms in each}
-    report.missing += sum(len(runs - set(each)) for each in times.values()) + (SERIES - len(times)) * len(runs)
+    report.missing += sum(len(runs - set(each)) for each in times.values()) + (series - len(times)) * len(runs)
     report.doubled += sum(len(each) - len(set(each)) for each in times.values())
     moves: dict[str, list[int]] = {}
     for line in (store.root / "moves.log").read_text().splitlines():
         move = json.loads(line)
         moves.setdefault(move["series"], []).append(move["version"])
-    for series, numbers in moves.items():
+    for name, numbers in moves.items():
         if any(later <= earlier for earlier, later in pairwise(numbers)):
             report.moved_back += 1
-            report.notes.append(f"{series}: champions {numbers}")
+            report.notes.append(f"{name}: champions {numbers}")
 
 
-def _write_history(path: Path) -> None:
+def _write_history(path: Path, load: Load) -> None:
     rng = np.random.default_rng(0)
-    steps = np.arange(READINGS)
+    steps = np.arange(load.readings)
     rows = ["series,ts,value"]
-    for number in range(SERIES):
-        values = np.sin(steps / 3 + number) + rng.normal(0, 0.1, READINGS)
+    for number in range(load.series):
+        values = np.sin(steps / 3 + number) + rng.normal(0, 0.1, load.readings)
         rows += [f"s{number},{1_700_000_000 + 3600 * step},{value:.4f}" for step, value in enumerate(values)]
     path.write_text("\n".join(rows))
