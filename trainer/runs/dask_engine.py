@@ -88,13 +88,12 @@ class DaskEngine:
                 if future.status not in ("finished", "error"):
                     self._connect_again()
                     break
-                shard = self._shards.pop(future)
-                if future.status == "finished":
-                    results = [SeriesResult.from_dict(fields) for fields in future.result()]
-                    self._collect(results)
-                    yield Done(shard, results)
-                else:
-                    yield Done(shard, None, _failure(future.exception()))
+                done = self._fetch(future)
+                if done is None:
+                    self._connect_again()
+                    break
+                del self._shards[future]
+                yield done
                 future.release()
 
     def cancel(self) -> None:
@@ -106,6 +105,17 @@ class DaskEngine:
     def close(self) -> None:
         """Close the connection; the scheduler then drops what has not begun."""
         self._client.close(timeout=CONNECT_S)
+
+    def _fetch(self, future: Any) -> Done | None:
+        """Return the end of a shard; None if the scheduler was lost before it passed the results on."""
+        shard = self._shards[future]
+        try:
+            fields = future.result()
+        except Exception as exc:
+            return Done(shard, None, _failure(exc)) if future.status == "error" else None
+        results = [SeriesResult.from_dict(each) for each in fields]
+        self._collect(results)
+        return Done(shard, results)
 
     def _connect(self) -> None:
         try:
