@@ -16,7 +16,8 @@ from tidecast.wire.known import known_keys
 T = TypeVar("T")
 PIPELINE = 1000  # readings in one round trip
 RECHECK_S = 1.0  # how often to read the layout
-MOVE_S = 1.0  # how long a push waits for earlier readings to leave a closed partition
+MOVE_S = 0.25  # how long a push waits for earlier readings to leave a closed partition
+WAIT_EVERY_S = 1.0  # how often a push waits so: while routing lags, the others go to the closed partition at once
 LOOK_EVERY_S = 0.005  # how often to look for that
 
 
@@ -73,11 +74,13 @@ class LayoutCheck:
     Attributes:
         key: the key of the layout.
         layout: as last read; before that the one of the settings.
+        wait_at: when a push may wait again for readings in closed partitions, by the monotonic clock.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.key, _ = common_keys(settings.namespace)
         self.layout = layout_of(settings)
+        self.wait_at = 0.0
         self._due_at = 0.0
 
     def due(self, now: float) -> bool:

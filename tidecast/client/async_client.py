@@ -10,7 +10,16 @@ from typing import Any, Self, TypeVar, cast
 import redis.asyncio
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutCheck, chunks, closed, routed_from
+from tidecast.client.addresses import (
+    LOOK_EVERY_S,
+    MOVE_S,
+    WAIT_EVERY_S,
+    Addresses,
+    LayoutCheck,
+    chunks,
+    closed,
+    routed_from,
+)
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.following import NEXT, Following, following, newest_id
@@ -89,9 +98,11 @@ class AsyncClient:
         connection = await self._checked()
         layout = self._check.layout
         at = self._at
-        if layout != at.layout:
+        if layout != at.layout and time.monotonic() >= self._check.wait_at:
             with suppress(NoPermissionError):  # readings in closed partitions are routed
-                if await self._has_left(connection, at, layout) and at is self._at:
+                if not await self._has_left(connection, at, layout):
+                    self._check.wait_at = time.monotonic() + WAIT_EVERY_S
+                elif at is self._at:
                     self._at = Addresses(self._settings, layout)
         return connection
 

@@ -13,7 +13,16 @@ from typing import Any, Self, TypeVar, cast
 import redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutCheck, chunks, closed, routed_from
+from tidecast.client.addresses import (
+    LOOK_EVERY_S,
+    MOVE_S,
+    WAIT_EVERY_S,
+    Addresses,
+    LayoutCheck,
+    chunks,
+    closed,
+    routed_from,
+)
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.following import NEXT, Following, following, newest_id
@@ -120,15 +129,22 @@ class Client:
         """Return the connection for a push, after following a new layout.
 
         Readings of a series that go to another stream must not overtake those before them. So the new streams are used
-        once all readings that this client has pushed are answered or routed; until then it pushes as before.
+        once all readings that this client has pushed are answered or routed; until then it pushes as before. While the
+        readings are routed slowly, most pushes do not wait for them.
         """
         connection = self._checked()
         layout = self._check.layout
-        if layout != self._at.layout:
+        if layout != self._at.layout and time.monotonic() >= self._check.wait_at:
             with self._opening, suppress(NoPermissionError):  # readings in closed partitions are routed
-                if self._at.layout != layout and self._has_left(connection, layout):
-                    self._at = Addresses(self._settings, layout)
+                if self._at.layout != layout:
+                    self._follow(connection, layout)
         return connection
+
+    def _follow(self, connection: redis.Redis | Cluster, layout: Layout) -> None:
+        if self._has_left(connection, layout):
+            self._at = Addresses(self._settings, layout)
+        else:
+            self._check.wait_at = time.monotonic() + WAIT_EVERY_S
 
     def _has_left(self, connection: redis.Redis | Cluster, layout: Layout) -> bool:
         """Wait until what this client has pushed has left the closed partitions; return False if it takes too long."""

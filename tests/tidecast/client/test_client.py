@@ -142,6 +142,7 @@ def test_a_client_follows_a_repartition_once_its_readings_have_left(
     """A reading must not overtake those before it; a follower reads the former streams to their ends first."""
     monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
     monkeypatch.setattr("tidecast.client.client.MOVE_S", 0.0)
+    monkeypatch.setattr("tidecast.client.client.WAIT_EVERY_S", 0.0)
     redis.set("partitions", 1)
     first = client.push("a", 1.0)
     old, new = publish(redis, "9-0"), publish(redis, "8-0", key="{1.1}:forecasts")
@@ -154,6 +155,28 @@ def test_a_client_follows_a_repartition_once_its_readings_have_left(
     key = Layout((1, 2)).keys_for("a").readings
     assert client.push("a", 3.0) == redis.xrange(key)[0][0].decode()
     assert [old, new] == list(client.forecasts("0", block_ms=1, stop_when_idle=True))
+
+
+async def test_pushes_do_not_wait_again_and_again_for_slow_routing(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer whose every push waits falls behind its readings; after one wait in vain it pushes as before."""
+    url = settings.redis_url.get_secret_value()
+    monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
+    for name in ("client", "async_client"):
+        monkeypatch.setattr(f"tidecast.client.{name}.MOVE_S", 0.0)
+        monkeypatch.setattr(f"tidecast.client.{name}.WAIT_EVERY_S", 60.0)
+    with Client(url) as client:
+        async with AsyncClient(url) as async_client:
+            redis.set("partitions", 1)
+            client.push("a", 1.0)
+            await async_client.push("a", 1.0)
+            redis.set("partitions", "1,2")
+            redis.config_resetstat()
+            for value in (2.0, 3.0, 4.0):
+                client.push("a", value)
+                await async_client.push("a", value)
+            assert 2 == redis.info("commandstats")["cmdstat_xrange"]["calls"]
 
 
 async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis) -> None:
