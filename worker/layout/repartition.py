@@ -42,7 +42,8 @@ from worker.scripts import script_of
 
 SLICE_S = 0.1  # how long one step works at most, while partitions are served
 CLOSED_SLICE_S = 1.0  # the same while they are closed
-CLAIM_MS = 700  # how long another worker waits before it goes on: it does not wait for the end of a lease
+CLAIM_S = 0.5  # how long another worker waits before it goes on: it does not wait for the end of a lease
+RENEW_S = 0.1  # how often the claim is renewed while a step works
 PAGE = 500  # readings that are checked at once
 COUNTS = (*DISPOSITIONS, "read", "lost")
 
@@ -86,31 +87,34 @@ class Repartitioner:
                 with refusals_explained():
                     remove_repartition(self._redis, layout.namespace, wanted)
             return True
+        work = self._work or self._carry_out(layout, wanted)
+        self._work = None  # unless there is more to do: after an error or the loss of the claim, begin again
         with refusals_explained():
             if not self._claims(layout.namespace):
-                self._work = None
                 return False
-        self._work = self._work or self._carry_out(layout, wanted)
-        began = time.monotonic()
-        try:
-            with refusals_explained():
-                for longest_s in self._work:
-                    if time.monotonic() > began + longest_s:
+            began = claimed_at = time.monotonic()
+            for longest_s in work:
+                now = time.monotonic()
+                if now - claimed_at > RENEW_S:
+                    if not self._claims(layout.namespace):
                         return False
-        except Exception:
-            self._work = None
-            raise
-        self._work = None
+                    claimed_at = now
+                if now - began > longest_s:
+                    self._work = work
+                    return False
         return True
 
     def _claims(self, namespace: str) -> bool:
-        """Return whether no other worker has worked on the repartition just now. Two at once would do no harm."""
+        """Claim the repartition, or renew the claim; return whether this worker has it.
+
+        Two workers at once lose no reading, but each makes the other begin again, so a step must renew its claim.
+        """
         key = repartition_claim_key(namespace)
         name = worker_name(self._settings).encode()
-        if self._redis.get(key) not in (None, name):
-            return False
-        self._redis.set(key, name, px=CLAIM_MS)
-        return True
+        claim_ms = round(1000 * CLAIM_S)
+        if self._redis.set(key, name, px=claim_ms, nx=True):
+            return True
+        return self._redis.get(key) == name and bool(self._redis.set(key, name, px=claim_ms, xx=True))
 
     def _carry_out(self, layout: Layout, wanted: Repartition) -> Iterator[float]:
         """Yield after each piece of work, how long it may go on without a break in seconds."""

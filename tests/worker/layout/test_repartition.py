@@ -25,7 +25,7 @@ from tidecast.errors import Conflict, Fenced
 from tidecast.settings import Settings, load_settings
 from tidecast.wire import Layout, layout_of
 from worker.layout.new_partitions import NewPartitions
-from worker.layout.repartition import Repartitioner
+from worker.layout.repartition import CLAIM_S, Repartitioner
 from worker.layout.router import Router
 from worker.loop import Worker
 from worker.main import make_worker
@@ -252,6 +252,31 @@ def test_another_worker_goes_on_with_a_copy(plant: Plant) -> None:
     assert copy == plant.redis.hget("{1.0}:offset", "copy")
     list(pieces)
     plant.serve(3)
+
+
+@pytest.mark.parametrize(("taken", "pieces"), [(False, 4), (True, 2)])
+def test_a_worker_keeps_its_claim_while_it_works(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, *, taken: bool, pieces: int
+) -> None:
+    """If pieces of work take long, two workers would begin again in turn; one whose claim was taken over stops."""
+    monkeypatch.setattr("worker.layout.repartition.RENEW_S", -1.0)
+    done = []
+
+    def carry_out(*_: object) -> Iterator[float]:
+        for number in range(4):
+            done.append(number)
+            if taken and number == 1:
+                plant.redis.set("repartition_claim", "another worker")
+            elif not taken:
+                plant.redis.pexpire("repartition_claim", 10_000)
+            yield 60.0
+
+    monkeypatch.setattr(Repartitioner, "_carry_out", carry_out)
+    plant.order(2)
+    repartitioner = Repartitioner(plant.redis, plant.settings)
+    assert repartitioner.step(plant.settings) is not taken
+    assert pieces == len(done)
+    assert plant.redis.pttl("repartition_claim") <= 1000 * CLAIM_S
 
 
 def test_no_commit_of_a_closed_partition_succeeds(plant: Plant) -> None:
