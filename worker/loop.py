@@ -175,12 +175,19 @@ class Worker:
             self._answered_at = time.monotonic()
         self._count_series()
         if stop is not None and total is None and self._pauses == pauses:  # after a failure there was a pause already
-            stop.wait(IDLE_S if self._hurried else self._settings.worker.block)
+            stop.wait(self._idle_s(time.time()))
         elif stop is not None and total == 0 and len(self._consumers) > 1:
             stop.wait(IDLE_S)
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
         waits = None in answered or self.held < self._share or self._hurried
         return None if total == 0 and waits else total
+
+    def _idle_s(self, now: float) -> float:
+        """Return how long to wait after a round without a partition: at most until the first lease runs out."""
+        if self._hurried:
+            return IDLE_S
+        free_at = min((consumer.free_at for consumer in self._consumers if not consumer.held), default=math.inf)
+        return min(self._settings.worker.block, max(IDLE_S, free_at - now))
 
     def _route(self, stop: Stop | None) -> int:
         """Route readings to their partitions, if this worker holds partition 0; return their number."""
@@ -283,7 +290,11 @@ class Worker:
         missing = share - len(held)
         rotated = self._consumers[self._first :] + self._consumers[: self._first]
         every_s = self._membership.every_s
-        free = [consumer for consumer in rotated if not consumer.held and not 0 <= now - consumer.tried_at < every_s]
+        free = [
+            consumer
+            for consumer in rotated
+            if not consumer.held and (now >= consumer.free_at or not 0 <= now - consumer.tried_at < every_s)
+        ]
         return due + (free if missing > 0 else [])
 
     def _serve(self, due: Sequence[PartitionConsumer], now: float, stop: Stop | None) -> list[int | None]:

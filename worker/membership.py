@@ -13,6 +13,7 @@ from worker.stored_times import log_correction
 
 EVERY_S = 0.5  # how often a worker registers as alive; a released partition is taken over within this time
 OFTEN_S = 0.05  # the same during a repartition, as no reading is answered meanwhile
+SILENT_S = 0.3  # after it a silent worker gets no share of the new partitions; the leases that it has stay valid
 
 
 def claim_layout(redis: Redis, layout: Layout) -> Layout:
@@ -37,7 +38,7 @@ class Membership:
 
     Attributes:
         layout: the layout that Redis had at the last look.
-        hurried: whether to look more often, because of a repartition.
+        hurried: whether to look more often, and share the partitions without silent workers, because of a repartition.
     """
 
     def __init__(self, redis: Redis, layout: Layout, name: str, lease_s: float) -> None:
@@ -49,6 +50,7 @@ class Membership:
         self._name = name
         self._lease_s = lease_s
         self._joined_at = -math.inf
+        self._dies_at = math.inf  # when the first other worker counts as dead, unless it registers again
         self._alive = 1
 
     @property
@@ -67,10 +69,11 @@ class Membership:
             RedisError: Redis cannot be read or written.
             SettingsError: Redis stores no valid layout.
         """
-        if 0 <= now - self._joined_at < self.every_s:  # below 0 the clock was set back
+        if 0 <= now - self._joined_at < self.every_s and now < self._dies_at:  # below 0 the clock was set back
             return False
         self.layout = claim_layout(self._redis, self.layout)
-        alive, cut = self._register(self._lease_s)
+        alive, cut, first_ms = self._register(self._lease_s)
+        self._dies_at = now + first_ms / 1000 if first_ms >= 0 else math.inf
         self._alive = max(1, len(alive))
         for name, stored in zip(cut[::2], cut[1::2], strict=True):
             place = f"{self._key} {name.decode(errors='backslashreplace')}"
@@ -86,6 +89,7 @@ class Membership:
         """Remove this worker from the list, so that the others share its partitions."""
         self._register(0)
 
-    def _register(self, alive_s: float) -> list[list[bytes]]:
-        args: list[str | int] = [self._name, round(alive_s * 1000), round(LONGEST_LEASE_S * 1000)]
-        return cast("list[list[bytes]]", self._join(keys=[self._key], args=args))
+    def _register(self, alive_s: float) -> tuple[list[bytes], list[bytes], int]:
+        silent_s = min(SILENT_S, alive_s) if self.hurried else alive_s
+        args: list[str | int] = [self._name, *(round(1000 * each) for each in (alive_s, LONGEST_LEASE_S, silent_s))]
+        return cast("tuple[list[bytes], list[bytes], int]", self._join(keys=[self._key], args=args))

@@ -6,11 +6,12 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from tests.worker.harness import NOW, share_of
+from tidecast.connection.partitions import server_ms
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 from tidecast.wire import Layout
 from worker.main import make_worker
-from worker.membership import EVERY_S, Membership
+from worker.membership import EVERY_S, SILENT_S, Membership
 from worker.metrics import Health
 
 KEY = "workers"
@@ -52,6 +53,30 @@ def test_who_is_silent_for_a_lease_is_counted_no_more(redis: Redis) -> None:
     redis.hset(KEY, "dead", 1)
     assert 8 == share_of(membership(redis, "a"), NOW)
     assert [b"a"] == redis.hkeys(KEY)
+
+
+def test_a_silent_worker_gets_no_share_during_a_repartition(redis: Redis) -> None:
+    """New partitions have no lease yet, and need not wait until that of a dead worker runs out."""
+    member = membership(redis, "a")
+    share_of(membership(redis, "b"), NOW)
+    redis.hincrby(KEY, "b", round(-1000 * SILENT_S))  # its last sign of life was so long ago
+    assert 4 == share_of(member, NOW)
+    member.hurried = True
+    assert 8 == share_of(member, NOW + EVERY_S)
+    assert redis.hexists(KEY, "b")
+    share_of(membership(redis, "b"), NOW)
+    assert 4 == share_of(member, NOW + 2 * EVERY_S)
+
+
+def test_a_dead_worker_is_left_out_at_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the moment when its time runs out, not at the next regular look."""
+    monkeypatch.setattr("worker.membership.EVERY_S", 1000.0)
+    member = membership(redis, "a", lease_s=3600.0)
+    redis.hset(KEY, "b", server_ms(redis) + 50_000)
+    assert 4 == share_of(member, NOW)
+    redis.hset(KEY, "b", 1)
+    assert 4 == share_of(member, NOW + 10)
+    assert 8 == share_of(member, NOW + 50)
 
 
 def test_redis_is_not_asked_at_every_step(redis: Redis) -> None:

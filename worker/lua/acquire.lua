@@ -2,9 +2,9 @@
 --
 -- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms,
 --       instance, fresh
--- All checks come before all writes. Returns {epoch}, with 0 while another owner holds the lease, or after a
--- repartition has closed the partition. If the lease's end is later than any lease allows, or is not a number, it is
--- set to lease_ms from now, and the old end is returned too.
+-- All checks come before all writes. Returns {epoch}; {0} after a repartition has closed the partition; {0, ms} while
+-- another owner holds the lease, for so long. If the lease's end is later than any lease allows, or is not a number, it
+-- is set to lease_ms from now, and the old end is returned too.
 -- Returns {-1} if another instance holds the lease under the same name and this one is its twin: it has held the lease
 -- before. A fresh instance, which has never held the lease, takes it over, since it may replace the other one.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
@@ -25,9 +25,9 @@ if owner and owner ~= ARGV[1] then
   local left = (whole(expires) or math.huge) - now
   if left > tonumber(ARGV[4]) then
     redis.call('HSET', lease, 'expires_ms', now + ARGV[2])
-    return {0, expires or ''}
+    return {0, tonumber(ARGV[2]), expires or ''}
   end
-  if left > 0 then return {0} end
+  if left > 0 then return {0, left} end
 end
 local twin = owner and instance and instance ~= ARGV[5] and ARGV[6] ~= '1'
 if twin and (whole(expires) or 0) > now then

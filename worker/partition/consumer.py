@@ -1,5 +1,6 @@
 """Consume one partition in a loop: hold the lease, read, handle, commit."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -81,6 +82,7 @@ class PartitionConsumer:
         self.number = number
         self.forecaster = forecaster
         self.tried_at = -float("inf")  # when this worker last tried to acquire the lease
+        self.free_at = math.inf  # when the lease of another worker runs out that is not renewed
         self.retry_at = -float("inf")  # not served before this time after a failure, by the monotonic clock
         self.failures = 0  # consecutive
         self.known: KnownStream | None = None  # the values that are known ahead, for models that read them
@@ -300,7 +302,9 @@ class PartitionConsumer:
 
     def _take_over(self, now: float) -> bool:
         self.tried_at = now
+        self.free_at = math.inf
         progress = self._lease.acquire(now)
+        self.free_at = now + self._stream.held_for_s
         if progress is None:
             if self._stream.has_twin:
                 self._warnings.twin(self._lease.owner, now)

@@ -1,5 +1,6 @@
 """Every Redis command of the worker. Changes that must be atomic are in one Lua script."""
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -55,11 +56,13 @@ class Stream:
     Attributes:
         keys: the names of the keys.
         purge: the commands that delete the entries of a series.
+        held_for_s: after an `acquire` in vain, how long another worker holds the lease at most if it dies now.
         has_twin: whether the last `acquire` detected another live worker of the same name.
     """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
         self.has_twin = False
+        self.held_for_s = math.inf
         self._instance = token_hex(8)
         self._fresh = True  # until the lease is held for the first time
         self._redis = redis
@@ -90,12 +93,13 @@ class Stream:
         args: list[str | int] = [owner, self._lease_ms, self._settings.lag_group, round(LONGEST_LEASE_S * 1000)]
         args += [self._instance, int(self._fresh)]
         with refusals_explained():
-            epoch, *cut = cast("list[Any]", self._acquire(keys=keys, args=args))
+            epoch, *rest = cast("list[Any]", self._acquire(keys=keys, args=args))
+            self.held_for_s = rest[0] / 1000 if rest else math.inf
             self.has_twin = epoch == TWIN
             if epoch > 0:
                 self._fresh = False
                 self._create_group()
-        for stored in cut:
+        for stored in rest[1:]:
             log_correction(
                 f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease:g} s from now"
             )

@@ -13,10 +13,11 @@ from tests.harness.models import make_model
 from tests.harness.patience import PATIENCE_S, until
 from tests.worker.harness import Impatient
 from tidecast.client import Client
+from tidecast.connection.partitions import server_ms
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
-from tidecast.wire import Forecast, keys_of, partition_of
+from tidecast.wire import Forecast, keys_of, layout_of, partition_of
 from worker.loop import Worker
 from worker.main import make_worker
 from worker.membership import EVERY_S, OFTEN_S
@@ -119,6 +120,27 @@ def test_what_a_dead_worker_held_is_taken_over(settings: Settings, redis: Redis)
     with running(make_worker(settings, Health())):
         until(lambda: sum(answered(redis).values()) == 3 * len(SERIES))
     assert dict.fromkeys(SERIES, 3) == answered(redis)
+
+
+@pytest.mark.settings(partitions=PARTITIONS, worker={"lease": 600.0, "block": "1ms"})
+def test_a_partition_is_tried_again_when_its_lease_runs_out(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not only at the next regular try."""
+    monkeypatch.setattr("worker.membership.EVERY_S", 100.0)
+    worker = make_worker(settings, Health())
+    now_ms = server_ms(redis)
+    for keys in layout_of(settings).present():
+        redis.hset(keys.lease, mapping={"owner": "dead", "expires_ms": now_ms + 50_000})
+    worker.step(NOW)
+    free_at = [consumer.free_at for consumer in worker._consumers]
+    assert NOW < min(free_at) <= max(free_at) <= NOW + 50
+    worker.step(min(free_at) - 0.001)
+    assert 0 == held(worker)
+    for keys in layout_of(settings).present():
+        redis.hset(keys.lease, "expires_ms", now_ms)
+    worker.step(max(free_at))
+    assert PARTITIONS == held(worker)
 
 
 @pytest.mark.parametrize(("hurried", "taken"), [(False, 0), (True, PARTITIONS)])
