@@ -18,7 +18,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.harness import EPOCH, finish, make_store, start_worker
-from tests.chaos.repartitions.load import LOOK_S, TICK_S, TickingProducer, Watch
+from tests.chaos.repartitions.load import LOOK_S, TICK_S, TickingProducer
+from tests.chaos.repartitions.waits import Waits, Watch
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tidecast.client import Client
@@ -29,7 +30,7 @@ from tidecast.settings import load_settings
 from tidecast.wire import DISPOSITIONS, Keys, Layout, keys_of, layout_of
 
 KINDS = ("missing", "duplicated", "disordered", "wrong")
-SERIES = 60
+SERIES = 120
 CHANGES = (16, 4, 1)
 WORKERS = 2
 SETTINGS = """
@@ -40,6 +41,7 @@ batch = 100
 block = "20ms"
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+FIRST_KILL_S = 0.3  # after the command was started, at most: an undisturbed repartition takes as long
 CONTROL_RATE = 600
 STUCK_S = 15.0  # without an answer: the remaining readings are lost
 STUCK_CONTROL_S = 4.0  # the same for a worker without a guard, which loses some
@@ -61,9 +63,10 @@ class RepartitionReport:
 
     Attributes:
         readings: how many were pushed.
+        seconds: how long that took.
         repartitions: how many there were.
         kills: by what was killed.
-        pause_s: how long a reading waited for its forecast at most, as another program saw it.
+        waits: how long readings waited for their forecasts, as another program saw it.
         violations: by kind.
         notes: a sentence for some of them.
     """
@@ -71,7 +74,8 @@ class RepartitionReport:
     readings: int = 0
     repartitions: int = 0
     kills: Counter[str] = field(default_factory=Counter)
-    pause_s: float = 0.0
+    waits: Waits = field(default_factory=Waits)
+    seconds: float = 0.0
     violations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     notes: list[str] = field(default_factory=list)
 
@@ -145,15 +149,17 @@ class _Run:
         third = SERIES // 3
         pushes = (self._push_by_client, self._push_plain, self._push_stale)
         self._producers = [
-            TickingProducer(range(i * third, (i + 1) * third), per_tick, push) for i, push in enumerate(pushes)
+            TickingProducer(range(i * third, (i + 1) * third), per_tick, report.waits, push)
+            for i, push in enumerate(pushes)
         ]
 
     def change(self, rounds: int, *, calm: bool) -> Counter[int]:
         """Change the partitions again and again; return how many readings of each series were pushed."""
-        watch = Watch(self._server.url)
+        watch = Watch(self._server.url, self._report.waits)
         try:
             self._workers = [self._start() for _ in range(WORKERS)]
             until(lambda: self._redis.exists(keys_of().lease))
+            began = time.monotonic()
             for thread in (*self._producers, watch):
                 thread.start()
             for _ in range(rounds):
@@ -163,9 +169,9 @@ class _Run:
                 producer.stop()
             pushed = sum((producer.pushed for producer in self._producers), Counter[int]())
             self._report.readings = pushed.total()
+            self._report.seconds = time.monotonic() - began
             self._await(pushed.total())
             watch.stop()
-            self._report.pause_s = watch.longest_s
             for worker in self._workers:
                 worker.terminate()
                 finish(worker)
@@ -181,7 +187,7 @@ class _Run:
         former = self._layout()
         deadline = time.monotonic() + PATIENCE_S
         command = self._command(partitions)
-        kill_at = time.monotonic() + self._rng.uniform(0, 0.6)
+        kill_at = time.monotonic() + self._rng.uniform(0, FIRST_KILL_S)
         while (layout := self._layout()).generation == former.generation:
             assert time.monotonic() < deadline, "the repartition stands still"
             if not calm and time.monotonic() > kill_at:
@@ -206,9 +212,11 @@ class _Run:
         what = self._rng.choice(("worker", "worker", "command", "Redis"))
         self._report.kills[what] += 1
         if what == "Redis":
+            down_at = time.time()
             self._server.kill()
             time.sleep(self._rng.uniform(0, 0.3))
             self._server.start()
+            self._report.waits.outages.append((down_at, time.time()))
         elif what == "command":
             command.kill()
         else:
@@ -326,4 +334,15 @@ def figures_of(report: RepartitionReport) -> dict[str, float]:
     """Return the figures of a run."""
     kills = {f"kills_{what.lower()}": report.kills[what] for what in ("worker", "command", "Redis")}
     counts = {"readings": report.readings, "repartitions": report.repartitions}
-    return {**counts, **kills, "longest_wait_s": round(report.pause_s, 2), **report.violations}
+    waits = {
+        "longest_wait_s": round(report.waits.longest_s(), 2),
+        "longest_wait_while_redis_ran_s": round(report.waits.longest_up_s(), 2),
+        "longest_outage_of_redis_s": round(max((end - began for began, end in report.waits.outages), default=0.0), 2),
+    }
+    return {
+        **counts,
+        "readings_per_second": round(report.readings / report.seconds),
+        **kills,
+        **waits,
+        **report.violations,
+    }
