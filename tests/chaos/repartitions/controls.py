@@ -4,12 +4,16 @@
 """
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
+from tidecast.wire import Layout
+from worker.layout.new_partitions import NewPartitions
 from worker.layout.repartition import Repartitioner
 from worker.scripts import script_of
 
+PIECE_S = 0.1  # how long a piece of the copy takes in the control without notes
 FENCE = "redis.call('HINCRBY', lease, 'epoch', 1)"
 
 
@@ -28,7 +32,17 @@ def _without_fence() -> None:
 
 
 def _without_notes() -> None:
-    """Leave out the states that were written while all states were copied."""
+    """Leave out the states that were written while all states were copied, which takes as long as for many series."""
+    copy = Repartitioner._copy
+
+    def copy_slowly(self: Repartitioner, layout: Layout, new: NewPartitions) -> Iterator[float]:
+        for longest_s in copy(self, layout, new):
+            yield longest_s
+            until = time.monotonic() + PIECE_S
+            while time.monotonic() < until:
+                yield 0.0  # serve the partitions meanwhile
+
+    Repartitioner._copy = copy_slowly  # type: ignore[method-assign] # the control takes its place
     Repartitioner._copy_noted = lambda *_: iter(())  # type: ignore[method-assign,assignment]
 
 
