@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 16  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 17  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 17  # as many as in `models/experts.py`
@@ -132,8 +132,8 @@ ANOMALY = np.dtype(  # as in `online/kernels/detection/anomalies.py`
     (
         np.record,
         [
-            *_floats("usual", "recent"),  # levels
-            *_floats("error"),  # recent mean error
+            *_floats("usual"),  # level
+            *_singles("recent", "error"),  # the recent level's distance from it; the recent mean error
             # For each way of seeing a reading: the limit of usual sizes; the mean excess over it, in limits; how many
             # sizes were beyond it.
             *((name, np.float32, (4,)) for name in ("limits", "excesses", "beyond")),

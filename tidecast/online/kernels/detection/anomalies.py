@@ -129,16 +129,15 @@ def _see_level(anomaly: Any, rule: Any, y: float) -> None:
     n = anomaly.seen
     if n == 1:
         anomaly.usual = y
-        anomaly.recent = y
     distance = y - anomaly.usual
     followed = _limited(anomaly, DISTANCE, distance)
     anomaly.rarity = 0.0
     anomaly.surprise = 0.0
     _see(anomaly, rule, DISTANCE, distance)
-    followed_to = anomaly.usual + followed
-    anomaly.usual += max(USUAL, 1.0 / n) * followed
-    anomaly.recent += max(RECENT, 1.0 / n) * (followed_to - anomaly.recent)
-    _see(anomaly, rule, LEVEL, anomaly.recent - anomaly.usual)
+    move = max(USUAL, 1.0 / n) * followed
+    anomaly.usual += move
+    anomaly.recent += max(RECENT, 1.0 / n) * (followed - anomaly.recent) - move
+    _see(anomaly, rule, LEVEL, anomaly.recent)
 
 
 @part_exactly
