@@ -12,8 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -234,28 +232,26 @@ def training_run(folder: Path, faults: dict[str, int], seed: int, load: Load = S
     order = [kind for kind, count in faults.items() for _ in range(count)]
     random.Random(seed).shuffle(order)
     report = TrainingReport(dict.fromkeys(faults, 0))
-    with _no_orphans(report), DaskCluster(folder, WORKERS, load.ttl_s) as cluster:
+    with DaskCluster(folder, WORKERS, load.ttl_s) as cluster:
         training = Training(folder, load, cluster, report, seed)
         try:
             training.run(order)
         finally:
             training.close()
+    report.orphans = _orphans(cluster.address)
     _check_store(training.store, load.series, report)
     return report
 
 
-@contextmanager
-def _no_orphans(report: TrainingReport) -> Iterator[None]:
-    """Count the processes that are left some seconds after the block."""
-    before = set(psutil.pids())
-    yield
-    mine = [process for process in psutil.process_iter() if process.pid not in before and _is_ours(process)]
-    report.orphans += len(psutil.wait_procs(mine, ORPHANS_S)[1])
+def _orphans(address: str) -> int:
+    """Return how many processes that were started with this address are left some seconds later."""
+    mine = [process for process in psutil.process_iter() if _has_address(process, address)]
+    return len(psutil.wait_procs(mine, ORPHANS_S)[1])
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def _has_address(process: psutil.Process, address: str) -> bool:
     try:
-        return any(word in ("distributed.cli.dask_worker", "tests.chaos.driving") for word in process.cmdline())
+        return address in process.cmdline()
     except psutil.Error:
         return False
 
