@@ -6,6 +6,7 @@ may run a task twice, and loses all tasks with its scheduler: then the shards th
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,11 @@ class DaskEngine:
         try:
             fields = future.result()
         except Exception as exc:
-            return Done(shard, None, _failure(exc)) if future.status == "error" else None
+            if future.status == "error":
+                return Done(shard, None, _failure(exc))
+            if isinstance(exc, CancelledError | OSError):
+                return None
+            raise  # a result that cannot be read: the next attempt could not read it either
         results = [SeriesResult.from_dict(each) for each in fields]
         self._collect(results)
         return Done(shard, results)

@@ -86,6 +86,14 @@ def test_a_scheduler_that_ends_before_it_has_passed_a_result_on_does_not_end_the
     assert [Done(SHARD, [])] == list(engine.completed())
 
 
+def test_a_result_that_cannot_be_read_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same shard would otherwise be submitted for ever."""
+    engine = engine_of(monkeypatch, Future(TypeError("not of this version")), Future())
+    engine.submit(SHARD)
+    with pytest.raises(TypeError, match="not of this version"):
+        list(engine.completed())
+
+
 def test_the_error_of_a_task_that_was_repeated_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A result that a dead worker took along is made again when it is fetched, and that may fail."""
     engine = engine_of(monkeypatch, Future(ValueError("no luck"), "error"))

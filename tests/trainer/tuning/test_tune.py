@@ -48,7 +48,7 @@ class Search:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    """Run a search whose children end after two trials each: TensorFlow starts anew in each of them."""
+    """Run a search whose children end after two trials each: each of them imports TensorFlow."""
     codes: list[int] = []
     grown: list[int] = []
     run_child = tune._child

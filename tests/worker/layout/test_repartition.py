@@ -365,9 +365,9 @@ def test_the_documented_rights_suffice(plant: Plant) -> None:
         r"The worker needs every key: `([^`]+)`",
         r"The workers need\s+`([^`]+)` for it",
     )
-    found = [re.findall(pattern, page, re.MULTILINE)[0].split() for pattern in patterns]
-    keys = found.pop(1)
-    rights = [word for words in found for word in words if word[0] in "+-"]
+    lists = [re.findall(pattern, page, re.MULTILINE)[0].split() for pattern in patterns]
+    keys = lists.pop(1)
+    rights = [word for words in lists for word in words if word[0] in "+-"]
     plant.redis.execute_command("ACL", "SETUSER", "w", "on", ">w", *keys, *rights)
     url = plant.settings.redis_url.get_secret_value().replace("redis://", "redis://w:w@")
     plant.settings = plant.settings.model_copy(update={"redis_url": SecretStr(url)})
