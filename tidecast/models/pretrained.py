@@ -22,13 +22,16 @@ from tidecast.models import lstm
 from tidecast.models.inputs import Inputs
 from tidecast.models.time_grid import CLIP
 
-VERSION = 1  # of the file, its inputs and its scale
+VERSION = 2  # of the file, its inputs and its scale
 FILE = "pretrained.safetensors"
 HEADER = "tidecast_pretrained"
 WINDOW = 32  # rows that the network reads
 SEASONS = 2  # season lengths that it can be told
 LONGEST_SECOND = 7  # times the first season: the training has no longer second one
-CHANNELS = 3 + 3 * SEASONS + 1
+BEFORE = 96  # rows before the window that count in the far level
+REPEATS = 7  # past seasons in the usual ones, at most
+USUAL = 3 + 3 * SEASONS + 1  # the first of the inputs that read more than two seasons
+CHANNELS = USUAL + 3
 LEAST_ROWS = 4
 OUTLYING = 5.0  # a change counts in the scale at most as this many usual ones
 ROUNDS = 2  # of limiting the changes
@@ -64,6 +67,16 @@ class _Window(NamedTuple):
     repeated: Float  # (n, WINDOW, SEASONS) the change one season before the next row's
     has_naive: Bools
     has_repeated: Bools
+    far_level: Float  # (n, WINDOW) as `level`, but up to `BEFORE` rows before the window count too
+    usual_naive: Float  # (n, WINDOW) as `naive` of the first season, the mean over past seasons
+    usual_repeated: Float  # (n, WINDOW) as `repeated`, the same
+
+
+class _Usual(NamedTuple):
+    """Means over past first seasons."""
+
+    naive: Float  # (n, WINDOW) of the values one, two and more seasons before the next row, less the newest value
+    repeated: Float  # (n, WINDOW) of the changes at those times
 
 
 @cache
@@ -154,7 +167,10 @@ def inputs(values: Float, ends: Int64, held: Int64, seasons: Int64) -> Inputs:
         x[:, :, 3 + 3 * season] = _scaled(window.naive[:, :, season], size)
         x[:, :, 4 + 3 * season] = _scaled(window.repeated[:, :, season], size)
         x[:, :, 5 + 3 * season] = window.has_naive[:, :, season]
-    x[:, :, CHANNELS - 1] = window.real * logarithm
+    x[:, :, USUAL - 1] = window.real * logarithm
+    x[:, :, USUAL] = _scaled(window.far_level, size)
+    x[:, :, USUAL + 1] = _scaled(window.usual_naive, size)
+    x[:, :, USUAL + 2] = _scaled(window.usual_repeated, size)
     return Inputs(x, base, size)
 
 
@@ -167,21 +183,63 @@ def _window(values: Float, ends: Int64, held: Int64, seasons: Int64) -> _Window:
     last = values[ends - 1][:, None]
     row = np.where(real, values[np.maximum(at, 0)] - last, 0.0)
     before = np.concatenate([row[:, :1], row[:, :-1]], axis=1)
-    mean = np.cumsum(row, axis=1) / np.maximum(np.cumsum(real, axis=1), 1)
     lag = np.maximum(seasons, 0)[:, None, :]
     then = at[:, :, None] + 1 - lag
     has_naive = (lag > 0) & (then >= start[:, :, None]) & real[:, :, None]
     has_repeated = has_naive & (then > start[:, :, None])
     season = values[np.where(has_naive, then, 0)]
+    usual = _usual(values, then[:, :, 0], lag[:, :, 0], start, last)
     return _Window(
         change=np.where(at > first, row - before, 0.0),
-        level=np.where(real, row - mean, 0.0),
+        level=np.where(real, row - _means(row, real), 0.0),
         real=real,
         naive=np.where(has_naive, season - last[:, :, None] - row[:, :, None], 0.0),
         repeated=np.where(has_repeated, season - values[np.where(has_repeated, then - 1, 0)], 0.0),
         has_naive=has_naive,
         has_repeated=has_repeated,
+        far_level=np.where(real, row - _far_means(values, ends, start, last), 0.0),
+        usual_naive=np.where(has_naive[:, :, 0], usual.naive - row, 0.0),
+        usual_repeated=np.where(has_repeated[:, :, 0], usual.repeated, 0.0),
     )
+
+
+def _means(rows: Float, real: Bools) -> Float:
+    """Return the mean of the rows up to each one, `(n, rows)`."""
+    means: Float = np.cumsum(rows, axis=1) / np.maximum(np.cumsum(real, axis=1), 1)
+    return means
+
+
+def _far_means(values: Float, ends: Int64, start: Int64, last: Float) -> Float:
+    """Return the mean of the rows up to each one of the window, with those before the window, less the newest value."""
+    at = ends[:, None] + np.arange(-BEFORE - WINDOW, 0)
+    real = at >= start
+    return _means(np.where(real, values[np.maximum(at, 0)] - last, 0.0), real)[:, BEFORE:]
+
+
+def _usual(values: Float, then: Int64, lag: Int64, start: Int64, last: Float) -> _Usual:
+    """Return the means over up to `REPEATS` past seasons.
+
+    Args:
+        values: the rows of all series.
+        then: `(n, WINDOW)` the place one season before the next row.
+        lag: `(n, 1)` the season; 0: none.
+        start: `(n, 1)` the place of the series' first row.
+        last: `(n, 1)` the newest value.
+    """
+    value_sum = np.zeros(then.shape)
+    change_sum = np.zeros(then.shape)
+    known_count = np.zeros(then.shape)
+    changed_count = np.zeros(then.shape)
+    for _ in range(REPEATS):
+        known = (lag > 0) & (then >= start)
+        changed = known & (then > start)
+        value = values[np.where(known, then, 0)]
+        value_sum += np.where(known, value - last, 0.0)
+        change_sum += np.where(changed, value - values[np.where(changed, then - 1, 0)], 0.0)
+        known_count += known
+        changed_count += changed
+        then = then - lag
+    return _Usual(value_sum / np.maximum(known_count, 1), change_sum / np.maximum(changed_count, 1))
 
 
 def _scale(window: _Window) -> Float:

@@ -8,6 +8,7 @@ from trainer.pretrain.noise import chosen, log_uniform, smooth, standardised
 PERIODS = np.array([24, 24, 24, 7, 7, 12, 12, 48, 52, 96, 144, 288])  # the usual seasons of usual steps, in rows
 LONGER = {24: 168, 48: 336, 96: 672, 12: 84, 52: 208, 144: 576}  # the second season above the first, in rows
 HARMONICS = 8  # at most, of a season's shape
+BUMPS = 4  # at most, of a season's profile
 
 
 def periods(rng: np.random.Generator, series: int) -> Int64:
@@ -15,12 +16,20 @@ def periods(rng: np.random.Generator, series: int) -> Int64:
     first = rng.choice(PERIODS, series)
     unusual = rng.random(series) < 0.15
     first = np.where(unusual, rng.integers(4, 61, series), first)
-    second = np.array([LONGER.get(int(period), 7 * int(period) if period < 60 else 0) for period in first])
-    return np.stack([first, np.where(rng.random(series) < 0.5, second, 0)], axis=1).astype(np.int64)
+    return np.stack([first, np.where(rng.random(series) < 0.5, longer(first), 0)], axis=1)
+
+
+def longer(first: Int64) -> Int64:
+    """Return the usual second season above each first one, in rows; 0: none."""
+    second = [LONGER.get(period, 7 * period if period < 60 else 0) for period in first.tolist()]
+    return np.array(second, np.int64)
 
 
 def harmonic(rng: np.random.Generator, period: Int64, rows: int, most: int = HARMONICS) -> Float:
-    """Draw seasons as sums of harmonics, standardised; a share is cut at the bottom, or has sharp peaks, or steps."""
+    """Draw seasons, standardised: two thirds are sums of harmonics, the others have the bumps of a day.
+
+    A share of the sums is cut at the bottom, or has sharp peaks, or steps.
+    """
     series = len(period)
     t = np.arange(rows)
     angle = 2 * np.pi * t / np.maximum(period[:, None], 1)
@@ -37,7 +46,28 @@ def harmonic(rng: np.random.Generator, period: Int64, rows: int, most: int = HAR
     shape = np.where(chosen(rng, 0.25, series) > 0, peaked, shape)
     steps = np.round(shape * rng.uniform(0.5, 1.5, (series, 1)))
     shape = np.where(chosen(rng, 0.1, series) > 0, steps, shape)
-    return standardised(shape) * (period[:, None] > 1)
+    shape = np.where(chosen(rng, 1 / 3, series) > 0, bumps(rng, period, rows), standardised(shape))
+    return shape * (period[:, None] > 1)
+
+
+def bumps(rng: np.random.Generator, period: Int64, rows: int) -> Float:
+    """Draw seasons with one to `BUMPS` bumps, standardised.
+
+    Each bump rises and falls at a pace of its own; few point down.
+    """
+    series = len(period)
+    length = np.maximum(period[:, None], 1)
+    phase = np.arange(rows) % length / length
+    count = rng.integers(1, BUMPS + 1, (series, 1))
+    profile = np.zeros((series, rows))
+    for k in range(BUMPS):
+        away = (phase - rng.random((series, 1)) + 0.5) % 1 - 0.5
+        width = log_uniform(rng, 0.04, 0.25, series)
+        skew = np.exp(rng.normal(0, 0.4, (series, 1)))
+        height = np.exp(rng.normal(0, 0.6, (series, 1))) * np.where(rng.random((series, 1)) < 0.85, 1, -1)
+        bump = np.exp(-((away / np.where(away < 0, width * skew, width / skew)) ** 2) / 2)
+        profile += height * bump * (k < count)
+    return standardised(profile)
 
 
 def drifting(rng: np.random.Generator, period: Int64, rows: int) -> Float:

@@ -32,13 +32,16 @@ def draw(rng: np.random.Generator, series: int, rows: int) -> Synthetic:
 def known_seasons(rng: np.random.Generator, seasons: Int64) -> Int64:
     """Return the season lengths that the network is told, `(series, 2)`.
 
-    Of series with a season a quarter get none. Of series without one a half get the usual lengths of some step.
-    A series with one known season gets twice its length as the second.
+    A fifth of the series get none. Of series without a season a half get the usual lengths of some step. Of series with
+    one season a half get the usual second one too, as in service, where both follow from the step alone. The others get
+    twice the length of the first as the second.
     """
     series = len(seasons)
     usual = shapes.periods(rng, series)
     given = np.where(seasons[:, :1] > 0, seasons, usual * (rng.random((series, 1)) < 0.5))
-    given = given * (rng.random((series, 1)) > 0.2)
+    is_suggested = (given[:, 1] == 0) & (rng.random(series) < 0.5)
+    second = np.where(is_suggested, shapes.longer(given[:, 0]), given[:, 1])
+    given = np.stack([given[:, 0], second], axis=1) * (rng.random((series, 1)) > 0.2)
     return with_second(given)
 
 

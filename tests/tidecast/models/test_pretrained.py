@@ -44,6 +44,7 @@ def plain_inputs(rows: Float, seasons: tuple[int, int]) -> tuple[Float, float]:
         row = x[t - newest - 1]
         row[0] = (rows[t] - rows[t - 1]) / scale if t > first else 0
         row[1] = (rows[t] - rows[first : t + 1].mean()) / scale
+        row[10] = (rows[t] - rows[max(0, first - 96) : t + 1].mean()) / scale
         row[2] = 1
         for j, m in enumerate(seasons):
             if m and t + 1 >= m:
@@ -51,6 +52,11 @@ def plain_inputs(rows: Float, seasons: tuple[int, int]) -> tuple[Float, float]:
                 row[4 + 3 * j] = (rows[t + 1 - m] - rows[t - m]) / scale if t >= m else 0
                 row[5 + 3 * j] = 1
         row[9] = np.log2(seasons[0]) / 8 if seasons[0] else 0
+        m = seasons[0]
+        past = [t + 1 - j * m for j in range(1, 8) if m and t + 1 >= j * m]
+        row[11] = np.mean([rows[then] - rows[t] for then in past]) / scale if past else 0
+        changed = [rows[then] - rows[then - 1] for then in past if then]
+        row[12] = np.mean(changed) / scale if changed else 0
     return np.clip(x, -CLIP, CLIP), scale
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.pretrain import synthetic
+from trainer.pretrain import shapes, synthetic
 from trainer.pretrain.families import FAMILIES, Family, sarima, seasonal, smoothing, walks, weekly
 
 
@@ -35,6 +35,14 @@ def test_a_claimed_season_is_in_the_series(family: Family) -> None:
     assert np.mean(closer) > 0.7
 
 
+def test_the_bumps_of_a_day_return_every_day_and_differ_from_day_to_night() -> None:
+    """A day has a few smooth rises and falls: its hours are more alike than those of noise with the same spread."""
+    made = shapes.bumps(rng(), np.full(50, 24), 96)
+    assert np.allclose(made[:, :24], made[:, 24:48])
+    assert np.allclose(made.std(axis=1), 1)
+    assert np.abs(np.diff(made, axis=1)).mean() < 0.5  # 1.1 in normal noise
+
+
 def test_changes_of_random_walks_do_not_depend_on_the_past() -> None:
     """Here the last value is the best forecast, and the network must learn that."""
     changes = np.diff(walks(rng(), 100, 800).values, axis=1)
@@ -48,7 +56,8 @@ def test_some_series_are_given_wrong_seasons_and_some_none() -> None:
     given = synthetic.known_seasons(rng(), true)
     assert 0.3 < (given[:500, 0] > 0).mean() < 0.5
     assert 0.7 < (given[500:1000] == [24, 168]).all(axis=1).mean() < 0.9
-    assert {(24, 48), (0, 0)} == set(map(tuple, given[1000:].tolist()))
+    assert {(24, 48), (24, 168), (0, 0)} == set(map(tuple, given[1000:].tolist()))
+    assert 0.3 < (given[1000:] == [24, 168]).all(axis=1).mean() < 0.5
 
 
 def test_a_draw_holds_all_families_in_equal_parts_and_repeats_by_its_seed() -> None:

@@ -23,6 +23,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _SCALING = (pretrained.OUTLYING, pretrained.SMALLEST, pretrained.UNCHANGED, pretrained.LONGEST)
+_USUAL, _BEFORE, _REPEATS = pretrained.USUAL, pretrained.BEFORE, pretrained.REPEATS
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
 
 
@@ -156,7 +157,7 @@ def _prepare_pretrained(
     values, ends, held, widths = rows
     outlying, smallest, unchanged, longest = scaling
     window = x.shape[1]
-    differences = np.empty((window, 2 + 2 * seasons.shape[1]))
+    differences = np.empty((window, 5 + 2 * seasons.shape[1]))
     for i in range(len(ends)):
         target = values[ends[i] - held[i] * widths[i] : ends[i] : widths[i]]
         newest = len(target) - 1
@@ -174,7 +175,9 @@ def _prepare_pretrained(
             for s in range(seasons.shape[1]):
                 known[k, 3 + 3 * s] = _clipped(differences[k, 2 + 2 * s] / size[i])
                 known[k, 4 + 3 * s] = _clipped(differences[k, 3 + 2 * s] / size[i])
-            known[k, x.shape[2] - 1] = known[k, 2] * season
+            known[k, _USUAL - 1] = known[k, 2] * season
+            for j in range(3):
+                known[k, _USUAL + j] = _clipped(differences[k, 6 + j] / size[i])
 
 
 @part_exactly
@@ -185,12 +188,17 @@ def _write_differences(target: Float, seasons: Int64, known: Float32, difference
         target: `(held,)` the rows of a series.
         seasons: `(2,)` in rows; 0: not known.
         known: `(window, channels)`, whose flags are written.
-        differences: `(window, 2 + 4)`: the change, the distance from the mean so far, and for each season the distance
-            from the value one season before the next row and the change one season before.
+        differences: `(window, 9)`: the change; the distance from the mean so far; for each season the distance from the
+            value one season before the next row, and the change then; the distance from the mean so far with rows
+            before the window; and the means over past first seasons of the distance and of the change.
     """
     window = len(differences)
     newest = len(target) - 1
     first = max(0, len(target) - window)
+    earliest = max(0, first - _BEFORE)
+    before = 0.0
+    for row in range(earliest, first):
+        before += target[row] - target[newest]
     total = 0.0
     count = 0
     differences[:] = 0.0
@@ -202,6 +210,7 @@ def _write_differences(target: Float, seasons: Int64, known: Float32, difference
         total += relative
         known[k, 2] = 1.0
         differences[k, 1] = relative - total / (row - first + 1)
+        differences[k, 6] = relative - (before + total) / (row - earliest + 1)
         if row > first:
             differences[k, 0] = target[row] - target[row - 1]
             count += 1
@@ -213,7 +222,27 @@ def _write_differences(target: Float, seasons: Int64, known: Float32, difference
                 if then > 0:
                     differences[k, 3 + 2 * s] = target[then] - target[then - 1]
                     count += s == 0
+        _write_usual(target, row, seasons[0], differences[k])
     return count
+
+
+@part_exactly
+def _write_usual(target: Float, row: int, season: int, differences: Float) -> None:
+    """Write the means over past seasons of the distance to the value then, and of the change then."""
+    value_sum = 0.0
+    change_sum = 0.0
+    values = 0
+    changes = 0
+    then = row + 1 - season
+    while season > 0 and then >= 0 and values < _REPEATS:
+        value_sum += target[then] - target[row]
+        values += 1
+        if then > 0:
+            change_sum += target[then] - target[then - 1]
+            changes += 1
+        then -= season
+    differences[7] = value_sum / max(values, 1)
+    differences[8] = change_sum / max(changes, 1)
 
 
 @part_exactly

@@ -55,7 +55,7 @@ def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], s
 
 
 @hypothesis.settings(deadline=None, max_examples=100)
-@hypothesis.given(st.lists(st.integers(1, 80), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+@hypothesis.given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_windows_are_prepared_for_the_pretrained_network_as_it_defines_them(held: list[int], seed: int) -> None:
     """Short histories, seasons that are not held or not known, spikes and levels of zero."""
     random = np.random.default_rng(seed)
