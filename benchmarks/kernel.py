@@ -77,8 +77,7 @@ def _made(spec: Spec, windows: int, models: int) -> tuple[Float32, dict[str, Flo
 def _kernel(x: Float32, weights: dict[str, Float32], spec: Spec, threads: int) -> Round:
     layout = WeightLayout(spec)
     slab = layout.slab(len(weights["dense.bias"]))
-    for row in range(len(slab)):
-        layout.write(slab[row], {name: w[row] for name, w in weights.items()})
+    layout.write(slab, weights)
     rows = np.arange(len(x)) % len(slab)
     shared = Threads(threads)
     return lambda: shared.answers(x, slab, rows, layout)

@@ -12,6 +12,7 @@ from tidecast.models.experts import LSTM, SHARED
 from tidecast.models.model import FORMAT, Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
+from tidecast.online.engine import Engine
 from tidecast.online.series.state import SeriesState
 from tidecast.settings import Settings
 from tidecast.wire import Forecast
@@ -240,6 +241,23 @@ def test_a_broken_model_does_not_take_the_others_with_it(
     add(redis, 16, 17, 18, series=series)
     worker.step(NOW + 9)
     assert {"a": "lstm", "m": "lstm", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
+
+
+def test_an_unforeseen_error_costs_one_champion_of_those_loaded_together(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not repeated endlessly, and the others are loaded in the next round."""
+    names = [f"s{i}" for i in range(6)]
+    for name in names:
+        store.publish(make_model(name, SPEC))
+    health = Health()
+    worker = new_worker(settings, health)
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "put_all", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            worker.step(NOW)
+    worker.step(NOW)
+    assert 5.0 == sample(health, "tidecast_models")
 
 
 def test_a_broken_new_version_leaves_the_old_one_answering(worker: Worker, store: ModelStore, redis: Redis) -> None:

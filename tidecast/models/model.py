@@ -1,14 +1,14 @@
 """A trained series model: its description, its weights and its linear experts. `model_file.py` stores it."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tidecast.arrays import Float, Float32, Int64
+from tidecast.arrays import Bools, Float, Float32, Int64
 from tidecast.models import lstm
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import rows_read
@@ -23,6 +23,9 @@ MAX_SEASON = 1024  # rows: no window holds more; a longer season has a profile
 LONGEST_SEASON = 1_000_000  # rows: more than the seconds of a week
 MOST_SEASONS = 2  # that a network reads
 PROFILE_NUMBERS = SEASONS * numbers_in(PROFILE)
+
+
+Part = TypeVar("Part", "LinearExperts", "NewestRows", "SeasonProfiles")
 
 
 class _Frozen(BaseModel):
@@ -87,6 +90,14 @@ class Header(_Frozen):
             raise ValueError(f"a season has 2 to {LONGEST_SEASON:,} rows")
         return self
 
+    @property
+    def network_rows(self) -> int:
+        """Return how many rows the network reads, including its seasonal inputs; 0 without a network."""
+        spec = self.spec
+        if not self.network:
+            return 0
+        return rows_read(spec, network_seasons(self.seasons, spec.seasonal)) if spec.seasonal else spec.window
+
 
 @dataclass(frozen=True, slots=True)
 class NewestRows:
@@ -122,11 +133,11 @@ class NewestRows:
         """Return the same rows in arrays of their own."""
         return type(self)(self.ts.copy(), self.values.copy(), self.filled.copy())
 
-    def is_valid(self) -> bool:
-        """Return whether the arrays, whose shapes agree, hold what they are defined to hold."""
-        increasing = bool((self.ts[1:] > self.ts[:-1]).all())
-        marks = not (self.filled & ~1).any()
-        return increasing and marks and bool(np.isfinite(self.values).all())
+    def are_valid(self) -> Bools:
+        """Return whether the arrays, whose shapes agree, hold what they are defined to hold; of `Models`, of each."""
+        increasing = np.asarray((self.ts[..., 1:] > self.ts[..., :-1]).all(axis=-1))
+        marks = ~(self.filled & ~1).any(axis=-1)
+        return increasing & marks & np.isfinite(self.values).all(axis=(-2, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +156,10 @@ class SeasonProfiles:
         """Return the same profiles in arrays of their own."""
         return type(self)(self.numbers.copy(), self.bins.copy())
 
-    def is_valid(self) -> bool:
-        """Return whether the arrays, whose shapes agree, hold what they are defined to hold."""
-        return bool(is_profile(self.numbers.view(PROFILE)).all()) and not bool(np.isinf(self.bins).any())
+    def are_valid(self) -> Bools:
+        """Return whether the arrays, whose shapes agree, hold what they are defined to hold; of `Models`, of each."""
+        sound = np.asarray(is_profile(np.ascontiguousarray(self.numbers).view(PROFILE)).all(axis=-1))
+        return sound & ~np.isinf(self.bins).any(axis=(-2, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +192,7 @@ class Model:
     @property
     def network_rows(self) -> int:
         """Return how many rows the network reads, including its seasonal inputs; 0 without a network."""
-        spec = self.spec
-        return rows_read(spec, network_seasons(self.header.seasons, spec.seasonal)) if self.header.network else 0
+        return self.header.network_rows
 
     @property
     def rows(self) -> int:
@@ -194,6 +205,66 @@ class Model:
             return self.rows
         spec = shared.spec
         return max(self.rows, rows_read(spec, network_seasons(self.header.seasons, spec.seasonal)))
+
+
+class Champion(NamedTuple):
+    """A series' champion.
+
+    Attributes:
+        series: the series.
+        version: of its model.
+        published: whether it became champion by being published, not by hand or by a rollback.
+    """
+
+    series: str
+    version: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Models of one shape: their arrays are those of a `Model`, with a first axis for the models."""
+
+    headers: Sequence[Header]
+    weights: Mapping[str, lstm.Array]
+    panel: LinearExperts
+    newest: NewestRows | None
+    online: Int64 | None
+    owns: Sequence[OwnModel | None]
+    profiles: SeasonProfiles | None
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """Return a single model; its arrays are views."""
+        return cls([model.header], owns=[model.own], **_arrays_at(model, None))
+
+    def model(self, place: int) -> Model:
+        """Return one of the models; its arrays are views."""
+        return Model(self.headers[place], own=self.owns[place], **_arrays_at(self, place))
+
+    def chosen(self, places: Sequence[int]) -> Self:
+        """Return some of the models; the arrays are copies."""
+        headers = [self.headers[place] for place in places]
+        return type(self)(headers, owns=[self.owns[place] for place in places], **_arrays_at(self, list(places)))
+
+    @property
+    def rows(self) -> list[int]:
+        """Return how many rows the experts of each read at most, as `Model.rows`."""
+        parts = zip(self.headers, self.panel.needs.tolist(), self.owns, strict=True)
+        return [max(1, *needs, header.network_rows, own.rows if own else 0) for header, needs, own in parts]
+
+
+def _arrays_at(models: Model | Models, index: Any) -> dict[str, Any]:
+    """Return the parts that consist of arrays, with an index of each array; for None, with a first axis more."""
+    parts: dict[str, Any] = {name: part_at(getattr(models, name), index) for name in ("panel", "newest", "profiles")}
+    parts["weights"] = {name: array[index] for name, array in models.weights.items()}
+    parts["online"] = None if models.online is None else models.online[index]
+    return parts
+
+
+def part_at(part: Part | None, index: Any) -> Part | None:
+    """Return a part of models with an index of each of its arrays."""
+    return None if part is None else type(part)(*[getattr(part, array.name)[index] for array in fields(part)])
 
 
 def window_seasons(seasons: Iterable[int]) -> list[int]:

@@ -4,11 +4,10 @@ A file is `safetensors` with one JSON header. Reading it executes no code, and a
 """
 
 import json
-import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
-from functools import lru_cache
 from json import JSONDecoder
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,51 +18,46 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
-from tidecast.arrays import Float
+from tidecast.arrays import Bools, Bytes, Int64
 from tidecast.errors import ModelError
 from tidecast.models import lstm
-from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, TERMS, LinearExperts
-from tidecast.models.model import FORMAT, MAX_SEASON, PROFILE_NUMBERS, Header, Model, NewestRows, SeasonProfiles
+from tidecast.models.experts import LinearExperts
+from tidecast.models.model import FORMAT, MAX_SEASON, Header, Model, Models, NewestRows, SeasonProfiles
 from tidecast.models.own_model import OwnModel
-from tidecast.models.spec import Spec
+from tidecast.models.storage.file_arrays import (
+    KINDS,
+    NEWEST,
+    PANEL,
+    PROFILES,
+    TYPES,
+    Arrays,
+    Table,
+    check_shapes,
+    table_of,
+)
 from tidecast.models.storage.file_names import content_of
-from tidecast.wire.state_format import MOST_BINS, ONLINE, SEASONS, numbers_in
 
 MAX_FILE_BYTES = 256 * 2**20  # a hundred times the largest spec that the trainer offers
 HEADER, CHECKSUM = "tidecast", "crc32"
+BYTES_TOGETHER = 2**21  # of files that are stacked at once: a processor's cache holds about that
+ALIGNED = 8  # bytes: stacked files begin at multiples of it
 METADATA = '{"__metadata__":'  # the first characters of a file's JSON
-_PANEL = {  # the panel's arrays in a file
-    "panel.lags": np.int64,
-    "panel.columns": np.int64,
-    "panel.coefficients": np.float64,
-    "panel.bias": np.float64,
-    "panel.needs": np.int64,
-    "panel.errors": np.float64,
-}
-_NEWEST = {"newest.ts": np.int64, "newest.values": np.float64, "newest.filled": np.int64}  # its newest rows, if any
-_ONLINE = {"online": np.int64}
-_OWN = {"own": np.uint8}  # the state of an expert of the user's own, if it has one
-_PROFILES = {"profiles.numbers": np.int64, "profiles.bins": np.float32}  # those of its long seasons, if any
-_KINDS: dict[str, Any] = _PANEL | _NEWEST | _ONLINE | _OWN | _PROFILES  # all other arrays are weights
 _PANEL_PARTS, _NEWEST_PARTS, _PROFILE_PARTS = fields(LinearExperts), fields(NewestRows), fields(SeasonProfiles)
 _DECODER = JSONDecoder()
-_TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
-
-Arrays = dict[str, NDArray[Any]]  # by their names in a file
 
 
-class _Table(NamedTuple):
-    """The table of a file's arrays; all numbers count from the end of the head.
+class _File(NamedTuple):
+    """A file whose checksum matches.
 
     Attributes:
-        size: the bytes of all arrays.
-        places: of each array its name, type, first byte, number of elements, and shape.
-        spans: the first byte and the end of arrays that lie together, in the order of the checksum.
+        header: its header.
+        table: of its arrays.
+        content: the bytes of its arrays.
     """
 
-    size: int
-    places: tuple[tuple[str, type, int, int, tuple[int, ...]], ...]
-    spans: tuple[tuple[int, int], ...]
+    header: Header
+    table: Table
+    content: Bytes
 
 
 def encode(model: Model) -> bytes:
@@ -73,16 +67,16 @@ def encode(model: Model) -> bytes:
         ModelError: the weights are not those that the header declares.
     """
     weights = {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in model.weights.items()}
-    arrays = weights | _parts_of(model.panel, _PANEL) | (_parts_of(model.newest, _NEWEST) if model.newest else {})
+    arrays = weights | _parts_of(model.panel, PANEL) | (_parts_of(model.newest, NEWEST) if model.newest else {})
     if model.online is not None:
         arrays["online"] = model.online
     if model.profiles:
-        arrays |= _parts_of(model.profiles, _PROFILES)
+        arrays |= _parts_of(model.profiles, PROFILES)
     described = model.header
     if model.own is not None:
         arrays["own"] = np.frombuffer(model.own.state, np.uint8)
         described = described.model_copy(update={"own": model.own.source, "own_rows": model.own.rows})
-    _check_shapes(described.spec, described.network, {name: w.shape for name, w in arrays.items()}, "the model")
+    check_shapes(described.spec, described.network, {name: w.shape for name, w in arrays.items()}, "the model")
     header = described.model_dump_json()
     return _in_order(save(arrays, metadata={HEADER: header, CHECKSUM: _checksum(header, arrays)}))
 
@@ -109,23 +103,47 @@ def load(path: Path | str) -> Model:
         ModelError: the file is absent, truncated, altered, of another format, or its weights do not fit its spec.
     """
     content = _read(path)
-    header, arrays = _usual(content) or _examined(content, path)
-    panel = LinearExperts(**{part.name: arrays.pop(f"panel.{part.name}") for part in _PANEL_PARTS})
-    _check_panel(panel, header, path)
-    newest = None
-    if "newest.ts" in arrays:
-        newest = NewestRows(**{part.name: arrays.pop(f"newest.{part.name}") for part in _NEWEST_PARTS})
-        if not newest.is_valid():
-            raise ModelError(f"{path}: its newest rows are no rows of a series: train it again")
-    profiles = None
-    if "profiles.bins" in arrays:
-        profiles = SeasonProfiles(**{part.name: arrays.pop(f"profiles.{part.name}") for part in _PROFILE_PARTS})
-        if not profiles.is_valid():
-            raise ModelError(f"{path}: its profiles are no profiles of seasons: train it again")
-    online = arrays.pop("online", None)
-    state = arrays.pop("own", None)
-    own = None if state is None or header.own is None else OwnModel(header.own, header.own_rows, state.tobytes())
-    return Model(header, arrays, panel, newest, online, own, profiles)
+    file = _usual(content)
+    models = _stacked([file]) if file else _examined(content, path)
+    for fault, has in _faults(models):
+        if has.any():
+            raise ModelError(f"{path}: {fault}: train it again")
+    return models.model(0)
+
+
+def load_together(paths: Mapping[str, str]) -> Iterator[tuple[list[str], Models]]:
+    """Read the files of many series, and yield the models of each shape with the names of their series.
+
+    Thousands of models share all but their numbers: their arrays are checked and copied together. A file that is not
+    sound, or that belongs to another series, is left out: `load` raises its error.
+
+    Args:
+        paths: by series.
+    """
+    shapes: dict[int, list[_File]] = {}
+    held = 0
+    for series, path in paths.items():
+        with suppress(ModelError):
+            file = _usual(_read(path))
+            if file and file.header.series == series:
+                shapes.setdefault(id(file.table), []).append(file)  # `table_of` returns the same object for one shape
+                held += len(file.content)
+        if held > BYTES_TOGETHER:
+            yield from _sound(shapes.values())
+            shapes.clear()
+            held = 0
+    yield from _sound(shapes.values())
+
+
+def _sound(shapes: Iterable[Sequence[_File]]) -> Iterator[tuple[list[str], Models]]:
+    """Yield the models of the files of each shape whose arrays have no fault, with the names of their series."""
+    for files in shapes:
+        models = _stacked(files)
+        faulty = np.any([has for _, has in _faults(models)], axis=0)
+        if faulty.any():
+            models = models.chosen(np.flatnonzero(~faulty).tolist())
+        if models.headers:
+            yield [header.series for header in models.headers], models
 
 
 def _read(path: Path | str) -> bytes:
@@ -138,8 +156,8 @@ def _read(path: Path | str) -> bytes:
     return content
 
 
-def _usual(content: bytes) -> tuple[Header, Arrays] | None:
-    """Return the header and the arrays of a sound file of this program; None for any other file.
+def _usual(content: bytes) -> _File | None:
+    """Return a file of this program whose checksum matches; None for any other file.
 
     Thousands of models share all but their numbers, so their tables of arrays are read and checked once.
     """
@@ -151,7 +169,7 @@ def _usual(content: bytes) -> tuple[Header, Arrays] | None:
         metadata, stop = _DECODER.raw_decode(head, len(METADATA))
         text = metadata[HEADER]
         header = Header.model_validate_json(text)
-        table = _table(head[stop:].rstrip(" "), header.spec, network=header.network)
+        table = table_of(head[stop:].rstrip(" "), header.spec, network=header.network)
     except (ValueError, LookupError, TypeError, ModelError):
         return None
     crc = zlib.crc32(text.encode())
@@ -160,41 +178,27 @@ def _usual(content: bytes) -> tuple[Header, Arrays] | None:
         crc = zlib.crc32(view[start:stop], crc)
     if header.format != FORMAT or len(view) != table.size or metadata.get(CHECKSUM) != _hexadecimal(crc):
         return None
-    return header, {
-        name: np.frombuffer(content, kind, count, end + start).reshape(shape)
-        for name, kind, start, count, shape in table.places
+    return _File(header, table, np.frombuffer(view, np.uint8))
+
+
+def _stacked(files: Sequence[_File]) -> Models:
+    """Return the models of files with the same table; of a single one, the arrays are views."""
+    table = files[0].table
+    contents = files[0].content
+    stride = table.size + -table.size % ALIGNED
+    if len(files) > 1:
+        contents = np.empty(len(files) * stride, np.uint8)
+        for row, file in zip(contents.reshape(-1, stride), files, strict=True):
+            row[: table.size] = file.content
+    arrays: Arrays = {
+        name: np.ndarray((len(files), *shape), kind, contents, start, (stride, *strides))
+        for name, kind, start, shape, strides in table.places
     }
+    return _models([file.header for file in files], arrays)
 
 
-@lru_cache(1024)
-def _table(text: str, spec: Spec, *, network: bool) -> _Table:
-    """Return the table in the JSON after a file's metadata, which must declare the arrays of a spec one after another.
-
-    Raises:
-        ValueError, LookupError, TypeError, ModelError: it does not.
-    """
-    parts = json.loads("{" + text.removeprefix(","))
-    _check_shapes(spec, network, {name: tuple(part["shape"]) for name, part in parts.items()}, "the file")
-    places = []
-    size = 0
-    for name, part in parts.items():
-        kind = _KINDS.get(name, np.float32)
-        count = math.prod(part["shape"])
-        start = size
-        size += count * np.dtype(kind).itemsize
-        if _TYPES[part["dtype"]] is not kind or part["data_offsets"] != [start, size]:
-            raise ValueError(f"{name} is of another type, or in another place")
-        places.append((name, kind, start, count, tuple(part["shape"])))
-    spans: list[tuple[int, int]] = []
-    for name in sorted(parts):  # the order of the checksum; neighbours are read at once
-        start, stop = parts[name]["data_offsets"]
-        first = spans.pop()[0] if spans and spans[-1][1] == start else start
-        spans.append((first, stop))
-    return _Table(size, tuple(places), tuple(spans))
-
-
-def _examined(content: bytes, path: Path | str) -> tuple[Header, Arrays]:
-    """Return the header and the arrays of a file of any shape.
+def _examined(content: bytes, path: Path | str) -> Models:
+    """Return the single model of a file of any shape.
 
     Raises:
         ModelError: as for `load`.
@@ -206,11 +210,29 @@ def _examined(content: bytes, path: Path | str) -> tuple[Header, Arrays]:
     metadata = _metadata(content)
     header = _header(metadata, path)
     shapes = {name: tuple(part["shape"]) for name, part in parts.items()}
-    _check_shapes(header.spec, header.network, shapes, str(path))
+    check_shapes(header.spec, header.network, shapes, str(path))
     arrays = {name: _array(name, part, path) for name, part in parts.items()}
     if _checksum(metadata[HEADER], arrays) != metadata.get(CHECKSUM):
         raise ModelError(f"{path}: its checksum does not match, the file was altered: publish the series again")
-    return header, arrays
+    return _models([header], {name: array[None] for name, array in arrays.items()})
+
+
+def _models(headers: Sequence[Header], arrays: Arrays) -> Models:
+    """Return the models in the arrays of files, `(n, *shape)` each."""
+    panel = LinearExperts(**{part.name: arrays.pop(f"panel.{part.name}") for part in _PANEL_PARTS})
+    newest = None
+    if "newest.ts" in arrays:
+        newest = NewestRows(**{part.name: arrays.pop(f"newest.{part.name}") for part in _NEWEST_PARTS})
+    profiles = None
+    if "profiles.bins" in arrays:
+        profiles = SeasonProfiles(**{part.name: arrays.pop(f"profiles.{part.name}") for part in _PROFILE_PARTS})
+    online = arrays.pop("online", None)
+    states = arrays.pop("own", [None] * len(headers))
+    owns = [
+        None if state is None or header.own is None else OwnModel(header.own, header.own_rows, state.tobytes())
+        for header, state in zip(headers, states, strict=True)
+    ]
+    return Models(headers, arrays, panel, newest, online, owns, profiles)
 
 
 def _not_whole(path: Path | str, exc: Exception) -> ModelError:
@@ -225,8 +247,8 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 
 def _array(name: str, part: Mapping[str, Any], path: Path | str) -> NDArray[Any]:
-    kind = _KINDS.get(name, np.float32)
-    if _TYPES.get(part["dtype"]) is not kind:
+    kind = KINDS.get(name, np.float32)
+    if TYPES.get(part["dtype"]) is not kind:
         raise ModelError(f"{path}: weight {name} is of type {part['dtype']}, not {np.dtype(kind).name}: train it again")
     return np.frombuffer(part["data"], kind).reshape(part["shape"])
 
@@ -280,53 +302,27 @@ def _other_format(path: Path | str, its_format: int) -> ModelError:
     return ModelError(f"{path}: model format {its_format}, this program reads {FORMAT}: upgrade the older one")
 
 
-def _check_shapes(spec: Spec, network: bool, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-    terms = shapes.get("panel.lags", (0,))
-    size = len(LINEAR)
-    expected: dict[str, tuple[int, ...]] = spec.shapes() if network else {}
-    expected |= {"panel.lags": terms, "panel.columns": terms, "panel.coefficients": (size, *terms)}
-    expected |= {"panel.bias": (size,), "panel.needs": (size,), "panel.errors": (len(HALF_LIVES), len(EXPERTS))}
-    if not _NEWEST.keys().isdisjoint(shapes):
-        rows = shapes.get("newest.ts", (0,))
-        expected |= {"newest.ts": rows, "newest.values": (*rows, len(spec.features)), "newest.filled": rows}
-    if not _PROFILES.keys().isdisjoint(shapes):
-        expected |= {"profiles.numbers": (PROFILE_NUMBERS,), "profiles.bins": (SEASONS, MOST_BINS)}
-    if "online" in shapes:
-        expected["online"] = (numbers_in(ONLINE),)
-    if "own" in shapes:
-        expected["own"] = shapes["own"][:1]
-    for name in expected.keys() | shapes.keys():
-        if expected.get(name) != shapes.get(name):
-            raise ModelError(
-                f"{where}: weight {name} is {shapes.get(name)}, its spec says {expected.get(name)}: train it again"
-            )
-    if len(shapes.get("newest.ts", (1,))) != 1:
-        raise ModelError(f"{where}: its newest rows have times of shape {shapes['newest.ts']}: train it again")
-    if len(terms) != 1 or terms[0] % TERMS or not terms[0]:
-        raise ModelError(f"{where}: its panel has {terms} terms, not a multiple of {TERMS}: train it again")
-
-
-def _check_panel(panel: LinearExperts, header: Header, path: Path | str) -> None:
-    """Raise ModelError for a panel that would read rows or columns that no window has."""
+def _faults(models: Models) -> Iterator[tuple[str, Bools]]:
+    """Yield the faults that arrays of the right shapes may have, and which models have each, `(n,)`."""
+    panel = models.panel
     sound = (
         _within(panel.lags, 2 * MAX_SEASON)
-        and _within(panel.columns, header.spec.columns - 1)
-        and _within(panel.needs, 2 * MAX_SEASON + 1)
-        and _is_finite(panel.coefficients)
-        and _is_finite(panel.bias)
-        and not np.fmin.reduce(panel.errors, axis=None) < 0
+        & _within(panel.columns, models.headers[0].spec.columns - 1)
+        & _within(panel.needs, 2 * MAX_SEASON + 1)
+        & np.logical_and.reduce(np.isfinite(panel.coefficients), axis=(1, 2))
+        & np.logical_and.reduce(np.isfinite(panel.bias), axis=1)
+        & ~np.logical_or.reduce(panel.errors < 0, axis=(1, 2))
     )
-    if not sound:
-        raise ModelError(f"{path}: its panel reads rows or columns that no series has: train it again")
+    yield "its panel reads rows or columns that no series has", ~sound
+    if models.newest:
+        yield "its newest rows are no rows of a series", ~models.newest.are_valid()
+    if models.profiles:
+        yield "its profiles are no profiles of seasons", ~models.profiles.are_valid()
 
 
-def _within(numbers: NDArray[np.int64], most: int) -> bool:
-    return bool(np.maximum.reduce(numbers.view(np.uint64)) <= most)  # a negative number is a large one there
-
-
-def _is_finite(numbers: Float) -> bool:
-    """Return whether all numbers are finite: first by one product, which is not finite either if one is not."""
-    return math.isfinite(np.vdot(numbers, numbers)) or bool(np.isfinite(numbers).all())
+def _within(numbers: Int64, most: int) -> Bools:
+    within: Bools = np.maximum.reduce(numbers.view(np.uint64), axis=1) <= most  # a negative number is a large one there
+    return within
 
 
 def _checksum(header: str, weights: Mapping[str, lstm.Array]) -> str:

@@ -16,7 +16,7 @@ from tidecast.models.cohorts import Cohort, nearest_cohort
 from tidecast.models.experts import EXPERTS, SHARED
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.inputs import rows_read
-from tidecast.models.model import Model, network_seasons
+from tidecast.models.model import Champion, Model, Models, network_seasons, part_at
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
@@ -43,7 +43,7 @@ class Shared:
         """Pack a network's weights."""
         layout = WeightLayout(model.spec)
         slab = layout.slab(1)
-        layout.write(slab[0], model.weights)
+        layout.write(slab, Models.of(model).weights)
         return cls(number, model, layout, slab)
 
 
@@ -96,46 +96,63 @@ class Engine:
 
     def put(self, series: str, version: int, model: Model, *, published: bool = True) -> None:
         """Use this model to forecast the series from the next call on."""
-        self._put(self._slots, series, version, model, published=published)
+        self.put_all([Champion(series, version, published)], Models.of(model))
+
+    def put_all(self, champions: Sequence[Champion], models: Models) -> None:
+        """Use these models, in the same order, to forecast their series from the next call on."""
+        self._put(self._slots, champions, models)
 
     def put_shadow(self, series: str, version: int, model: Model) -> None:
         """Run this model as a shadow beside the series' champion."""
-        self._put(self._shadows, series, version, model, published=True)
+        self._put(self._shadows, [Champion(series, version, published=True)], Models.of(model))
 
-    def _put(self, slots: dict[str, ModelSlot], series: str, version: int, model: Model, *, published: bool) -> None:
-        header = model.header
-        old = slots.get(series)
-        spec = model.spec
-        experts = tuple(np.flatnonzero(model.panel.needs).tolist())
-        key = (spec if header.network else None, spec.columns, spec.known, len(model.panel.lags), experts)
-        slab = self._slabs.get(key)
-        if slab is None:
-            slab = self._slabs[key] = Slab(len(self._slabs), key, self._threads)
-        row = old.row if old and old.slab is slab else None
-        if old and row is None:
-            old.slab.release(old.row)
-        slots[series] = ModelSlot(
-            slab,
-            slab.put(model, row, self._expected / max(1, len(self._slots))),
-            version,
-            model.spec.features,
-            header.step_ms,
-            header.gridded,
-            model.rows,
-            header.seasons,
-            header.half_width,
-            header.largest_move,
-            header.known or NO_LIMITS,
-            np.array(model.panel.errors, np.float64),  # copies: the arrays of a model keep its whole file in memory
-            header.shared,
-            header.span[1],
-            header.created_ms,
-            published,
-            model.newest and model.newest.copy(),
-            None if model.online is None else model.online.copy(),
-            model.own,
-            model.profiles and model.profiles.copy(),
-        )
+    def _put(self, slots: dict[str, ModelSlot], champions: Sequence[Champion], models: Models) -> None:
+        header = models.headers[0]
+        spec = header.spec
+        experts = [tuple(i for i, rows in enumerate(needs) if rows) for needs in models.panel.needs.tolist()]
+        for chosen in dict.fromkeys(experts):
+            key = (spec if header.network else None, spec.columns, spec.known, models.panel.lags.shape[1], chosen)
+            slab = self._slabs.get(key)
+            if slab is None:
+                slab = self._slabs[key] = Slab(len(self._slabs), key, self._threads)
+            places = [place for place, its in enumerate(experts) if its == chosen]
+            some = models if len(places) == len(experts) else models.chosen(places)
+            self._put_into(slab, slots, [champions[place] for place in places], some)
+
+    def _put_into(self, slab: Slab, slots: dict[str, ModelSlot], champions: Sequence[Champion], models: Models) -> None:
+        olds = [slots.get(champion.series) for champion in champions]
+        for old in olds:
+            if old and old.slab is not slab:
+                old.slab.release(old.row)
+        own = [old.row if old and old.slab is slab else None for old in olds]
+        rows = slab.put(models, own, self._expected / max(1, len(self._slots)))
+        errors = models.panel.errors.copy()  # the arrays of models keep their whole files in memory
+        for place, (champion, row, most_rows) in enumerate(zip(champions, rows, models.rows, strict=True)):
+            header = models.headers[place]
+            newest = part_at(models.newest, place)
+            profiles = part_at(models.profiles, place)
+            slots[champion.series] = ModelSlot(
+                slab,
+                row,
+                champion.version,
+                header.spec.features,
+                header.step_ms,
+                header.gridded,
+                most_rows,
+                header.seasons,
+                header.half_width,
+                header.largest_move,
+                header.known or NO_LIMITS,
+                errors[place],
+                header.shared,
+                header.span[1],
+                header.created_ms,
+                champion.published,
+                newest and newest.copy(),
+                None if models.online is None else models.online[place].copy(),
+                models.owns[place],
+                profiles and profiles.copy(),
+            )
 
     def put_shared(self, cohort: str, model: Model) -> None:
         """Use this network to forecast the series of a cohort from the next call on."""

@@ -109,6 +109,10 @@ class Forecaster:
         self.engine.put(series, version, model, published=published)
         self._series.refresh(series)
 
+    def take_model(self, series: str) -> None:
+        """Let the model of a series that the engine has now forecast from the next batch on."""
+        self._series.refresh(series)
+
     def remove_model(self, series: str) -> None:
         """Forecast the series by its last value from the next batch on."""
         self.engine.drop(series)

@@ -32,7 +32,7 @@ class PretrainedNetwork:
         self._threads = threads
         self._layout = WeightLayout(spec)
         self._slab = self._layout.slab(1)
-        self._layout.write(self._slab[0], weights)
+        self._layout.write(self._slab, {name: w[None] for name, w in weights.items()})
 
     def forecast(self, rows: Rows, seasons: Int64) -> Float:
         """Return the forecasts of the next value, `(n,)`; NaN where too few rows are held.

@@ -1,6 +1,7 @@
 """The stacked models of one shape, and the forecasts that their experts make of many series in one call."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from tidecast.models.experts import EXPERTS, LINEAR, LINEAR_KNOWN, LSTM
 from tidecast.models.gross_errors import Limits
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs
 from tidecast.models.known.inputs import KnownInputs
-from tidecast.models.model import MOST_SEASONS, Model, NewestRows, SeasonProfiles, network_seasons
+from tidecast.models.model import MOST_SEASONS, Models, NewestRows, SeasonProfiles, network_seasons
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.linear import StackedExperts
@@ -93,36 +94,46 @@ class Slab:
         self._needs = np.zeros((0, len(experts)), np.int16)
         self._free: list[int] = []
 
-    def put(self, model: Model, row: int | None = None, growth: float = 1.0) -> int:
-        """Write a model into `row`, or into a free one; return the row.
+    def put(self, models: Models, own: Sequence[int | None], growth: float = 1.0) -> list[int]:
+        """Write models into rows; return these rows.
 
         Args:
-            model: a model of the slab's shape.
-            row: a row that it may overwrite.
+            models: models of the slab's shape.
+            own: for each a row that it may overwrite; None: it needs a free one.
             growth: the expected growth factor of the number of all models.
         """
-        if row is None:
-            if not self._free:
-                self._grow(growth)
-            row = self._free.pop()
+        needed = own.count(None)
+        if needed > len(self._free):
+            self._grow(needed - len(self._free), growth)
+        rows = [self._free.pop() if row is None else row for row in own]
+        if rows == [*range(rows[0], rows[0] + len(rows))]:
+            self._write(rows[0], models)
+        else:
+            for place, row in enumerate(rows):
+                self._write(row, Models.of(models.model(place)))
+        return rows
+
+    def _write(self, first: int, models: Models) -> None:
+        """Write models into the rows from `first` on."""
+        at = slice(first, first + len(models.headers))
         if self._layout:
-            self._layout.write(self._weights[row], model.weights)
-        header = model.header
-        panel = model.panel
-        self._center[row] = header.center
-        self._scale[row] = header.scale
-        self.change_scale[row] = header.change_scale
-        self.season_lengths[row] = network_seasons(header.seasons, MOST_SEASONS)
-        self._calendar[row] = active_cycles(self.spec, header.calendar) if self.spec else ()
-        self._step[row] = header.step_ms
+            self._layout.write(self._weights[at], models.weights)
+        headers = models.headers
+        panel = models.panel
+        self._center[at] = [header.center for header in headers]
+        self._scale[at] = [header.scale for header in headers]
+        self.change_scale[at] = [header.change_scale for header in headers]
+        self.season_lengths[at] = [network_seasons(header.seasons, MOST_SEASONS) for header in headers]
+        if self.spec and self.spec.calendar:
+            self._calendar[at] = [active_cycles(self.spec, header.calendar) for header in headers]
+        self._step[at] = [header.step_ms for header in headers]
         if self.known:
-            self._lookups[row] = KnownLookup(KnownInputs.of(header))
-        self._lags[row] = panel.lags
-        self._columns[row] = panel.columns
-        self._coefficients[row] = panel.coefficients[self._experts]
-        self._bias[row] = panel.bias[self._experts]
-        self._needs[row] = panel.needs[self._experts]
-        return row
+            self._lookups |= {row: KnownLookup(KnownInputs.of(header)) for row, header in enumerate(headers, first)}
+        self._lags[at] = panel.lags
+        self._columns[at] = panel.columns
+        self._coefficients[at] = panel.coefficients[:, self._experts]
+        self._bias[at] = panel.bias[:, self._experts]
+        self._needs[at] = panel.needs[:, self._experts]
 
     def lookup_of(self, row: int) -> KnownLookup | None:
         """Return the known inputs of the model in a row; None: it has none."""
@@ -180,10 +191,10 @@ class Slab:
         seasons = np.ascontiguousarray(self.season_lengths[models, : spec.seasonal])
         return prepare(rows, spec, scaler, seasons, linear, calendar)
 
-    def _grow(self, growth: float) -> None:
+    def _grow(self, least: int, growth: float) -> None:
         old = len(self._center)
         expected = math.ceil(old * (growth - 1))
-        more = max(8, old // 2, expected)  # unwritten rows take no memory
+        more = max(8, least, old // 2, expected)  # unwritten rows take no memory
         self._free += range(old + more - 1, old - 1, -1)
         for name in _STACKED:
             setattr(self, name, _longer(getattr(self, name), more))

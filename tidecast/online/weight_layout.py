@@ -47,16 +47,17 @@ class WeightLayout:
         first = -room.ctypes.data % CACHE_LINE // room.itemsize
         return room[first : first + models * self.size].reshape(models, self.size)
 
-    def write(self, row: Float32, weights: lstm.Weights) -> None:
-        """Write a network's weights into a row of a slab, `(size,)`."""
+    def write(self, slab: Float32, weights: lstm.Weights) -> None:
+        """Write the weights of networks, `(n, *shape)` each, into rows of a slab, `(n, size)`."""
         for name, (offset, rows, columns, padded) in self._places.items():
-            place = row[offset : offset + rows * padded].reshape(rows, padded)
+            place = slab[:, offset : offset + rows * padded].reshape(-1, rows, padded)
             if padded != columns:
-                place = place[:, :columns]
+                place = place[:, :, :columns]
+            numbers = weights[name].reshape(-1, rows, columns)
             if name.startswith("lstm."):
-                np.multiply(weights[name], self._shares, out=place)
+                np.multiply(numbers, self._shares, out=place)
             else:
-                place[:] = weights[name].reshape(rows, columns)
+                place[:] = numbers
 
 
 def whole(count: int, unit: int) -> int:

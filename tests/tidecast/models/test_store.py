@@ -14,8 +14,9 @@ from tests.harness.models import make_model
 from tidecast.errors import ModelError, StoreError
 from tidecast.models import store as stores
 from tidecast.models.model import Model
+from tidecast.models.storage.file_names import Pointer
 from tidecast.models.storage.moves_log import MovesLog
-from tidecast.models.store import ModelStore, Pointer
+from tidecast.models.store import ModelStore
 
 
 def publish_some(root: Path, seed: int) -> list[int]:

@@ -1,5 +1,9 @@
 """The stacked experts: each model answers as it does alone, bit for bit, in every batch."""
 
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
 import hypothesis
 import numpy as np
 import pytest
@@ -11,12 +15,13 @@ from tests.tidecast.online.harness import PredictionRequest, predict
 from tidecast.arrays import Float
 from tidecast.models import pretrained
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
-from tidecast.models.model import Model
+from tidecast.models.model import Champion, Model, Models, NewestRows
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.slab import ModelSlot
+from tidecast.wire.state_format import ONLINE, numbers_in
 
 SPECS = (
     Spec(window=6, units=5),
@@ -240,6 +245,48 @@ def test_any_history_of_swaps_leaves_everyone_their_own_model(moves: list[tuple[
     assert len(expected) == len(answers)
     for model, window, answer in zip(expected.values(), rows, answers, strict=True):
         assert_close(alone(model, window), answer)
+
+
+def test_models_put_together_answer_as_those_put_one_by_one() -> None:
+    """Some are new, some replace a model of the same or of another shape; some have other experts, or more parts."""
+    engine = filled({f"s{i}": make_model(f"s{i}", SPECS[i % 2], seed=50 + i) for i in range(6)})
+    rng = np.random.default_rng(0)
+    newest = NewestRows(1000 * np.arange(1, 4), rng.normal(size=(3, 1)), np.zeros(3, np.int64))
+    online = rng.integers(0, 2**63, numbers_in(ONLINE))
+    panels = [random_panel(seed) for seed in range(40)]
+    panels = [panel for panel in panels if len(panel.lags) == 8]
+    models = [
+        replace(make_model(f"s{i}", SPECS[0], seed=i, panel=panel, seasons=(7, 24)), newest=newest, online=online + i)
+        for i, panel in enumerate(panels)
+    ]
+    assert 1 < len({tuple(panel.needs > 0) for panel in panels}) < len(models)
+    engine.put_all([Champion(f"s{i}", 7 + i, published=i % 2 == 0) for i in range(len(models))], stacked(models))
+    for i, model in enumerate(models):
+        slot = seat_of(engine, f"s{i}")
+        assert (7 + i, i % 2 == 0, model.rows) == (slot.version, slot.published, slot.rows)
+        assert slot.newest is not None
+        assert slot.online is not None
+        np.testing.assert_array_equal(newest.values, slot.newest.values)
+        np.testing.assert_array_equal(online + i, slot.online)
+        np.testing.assert_array_equal(model.panel.errors, slot.errors)
+    one_by_one = filled({model.header.series: model for model in models})
+    answers = [predict(those, [question(those, m, rows_of(m, 3)) for m in models]) for those in (engine, one_by_one)]
+    np.testing.assert_array_equal(*answers)
+
+
+def stacked(models: Sequence[Model]) -> Models:
+    """Return models of one shape together."""
+    parts = [Models.of(model) for model in models]
+
+    def joined(name: str) -> Any:
+        first = getattr(parts[0], name)
+        arrays = {f.name: np.concatenate([getattr(getattr(p, name), f.name) for p in parts]) for f in fields(first)}
+        return type(first)(**arrays)
+
+    weights = {name: np.concatenate([part.weights[name] for part in parts]) for name in parts[0].weights}
+    online = np.concatenate([part.online for part in parts if part.online is not None])
+    headers = [model.header for model in models]
+    return Models(headers, weights, joined("panel"), joined("newest"), online, [None] * len(models), None)
 
 
 def test_rows_that_become_free_are_used_again() -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from tidecast.durable import replace
 from tidecast.errors import StoreError
 from tidecast.models.bucket.objects import Bucket
-from tidecast.models.storage.file_names import version_file
-from tidecast.models.store import ModelStore, Pointer
+from tidecast.models.storage.file_names import Pointer, version_file
+from tidecast.models.store import ModelStore
 
 SEEN = "bucket.json"  # in the store: the pointers as they were last seen in the bucket
 

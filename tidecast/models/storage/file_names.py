@@ -3,13 +3,36 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from tidecast.durable import named_first, sync
 
 SUFFIX = ".safetensors"
 VERSIONS = f"[0-9]*{SUFFIX}"
 MOST_BYTES = 2**20  # of a small file
+PUBLISHED = b"published"  # follows the number in a pointer's file
+
+
+class Pointer(NamedTuple):
+    """The content of a series' pointer.
+
+    Attributes:
+        version: the champion.
+        published: whether it became champion by being published, not by hand or by a rollback.
+    """
+
+    version: int
+    published: bool
+
+    @classmethod
+    def decode(cls, content: bytes) -> Self:
+        """Read a pointer's file; raise ValueError if it holds no number."""
+        version, _, word = content.partition(b" ")
+        return cls(int(version), word.strip() == PUBLISHED)
+
+    def encode(self) -> bytes:
+        """Return the content of its file."""
+        return b"%d %s" % (self.version, PUBLISHED) if self.published else b"%d" % self.version
 
 
 def content_of(path: Path | str, most: int = MOST_BYTES) -> bytes:

@@ -10,7 +10,8 @@ from tests.harness.servers.s3 import ObjectServer, object_server, use
 from tidecast.errors import SettingsError, StoreError
 from tidecast.models.bucket.mirror import Changes, Mirror, copy_changes, series_behind
 from tidecast.models.bucket.objects import Bucket
-from tidecast.models.store import ModelStore, Pointer
+from tidecast.models.storage.file_names import Pointer
+from tidecast.models.store import ModelStore
 
 
 @pytest.fixture

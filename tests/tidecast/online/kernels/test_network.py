@@ -70,8 +70,7 @@ def packed(spec: Spec, models: Sequence[lstm.Weights]) -> tuple[WeightLayout, Fl
     """Return the models in a slab."""
     layout = WeightLayout(spec)
     slab = layout.slab(len(models))
-    for row, weights in zip(slab, models, strict=True):
-        layout.write(row, weights)
+    layout.write(slab, {name: np.stack([w[name] for w in models]) for name in spec.shapes()})
     return layout, slab
 
 
