@@ -7,6 +7,7 @@ import numpy as np
 from tidecast.arrays import Bytes, Float, Float32
 from tidecast.models.experts import (
     EXPERTS,
+    FAILURE_SHARE,
     FIRST_READINGS,
     FORGETTING,
     MARGIN,
@@ -106,7 +107,10 @@ def blend(errors: Float32, evidence: Bytes, answers: Float, weights: Float) -> f
 
 @part_exactly
 def _write_excesses(errors: Float32, evidence: Bytes, answers: Float, excesses: Float) -> None:
-    """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out."""
+    """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out.
+
+    The cost of a failure is added.
+    """
     records, count = errors.shape
     excesses[:] = np.nan
     compared = np.empty(count)
@@ -123,6 +127,29 @@ def _write_excesses(errors: Float32, evidence: Bytes, answers: Float, excesses: 
                 before = 0.0 if record == 0 else excesses[expert]
                 # Beside an expert without any error the others get no weight.
                 excesses[expert] = max(before, min(excess, _LARGEST))
+    for expert in range(NAIVE + 1, count):
+        if excesses[expert] >= 0:
+            excesses[expert] = min(excesses[expert] + _cost_of_failure(errors[0], evidence, answers, expert), _LARGEST)
+
+
+@part_exactly
+def _cost_of_failure(errors: Float32, evidence: Bytes, answers: Float, expert: int) -> float:
+    """Return how much worse than the last value an expert would become if the series did not move now.
+
+    Args:
+        errors: `(experts,)`, the slow record.
+        evidence: `(experts,)`.
+        answers: `(experts,)`.
+        expert: not the last value.
+    """
+    mine = np.float64(errors[expert])  # numba divides single precision in single precision
+    last = np.float64(errors[NAIVE])
+    move = abs(answers[expert] - answers[NAIVE])
+    if not (math.isfinite(mine) and math.isfinite(move) and last > 0):  # NaN is not above 0
+        return 0.0
+    share = FAILURE_SHARE * min(1.0, evidence[NAIVE] / MARGIN_READINGS)
+    failed = (1 - share) * mine + share * move
+    return max(0.0, float(failed / ((1 - share) * last) - max(1.0, mine / last)))
 
 
 @part_exactly

@@ -132,6 +132,22 @@ def test_an_expert_of_the_users_own_leads_soon_if_it_is_far_better() -> None:
         assert t < 230 or weights[own] > 0.9
 
 
+@pytest.mark.parametrize(("error", "believed"), [(1.0, False), (0.2, True)])
+def test_a_far_forecast_needs_a_record_that_allows_for_its_failure(error: float, believed: bool) -> None:
+    """On a series that mostly stands still all records are alike, and one failure would cost more than they differ."""
+    record = new_record(1)
+    season = EXPERTS.index("seasonal_change")
+    named(record).errors[:] = np.nan
+    named(record).errors[:, NAIVE] = 1.0
+    named(record).errors[:, season] = error
+    named(record).evidence[:] = PROVEN
+    answers = np.full(COUNT, np.nan)
+    answers[NAIVE] = 0.0
+    answers[season] = 30.0
+    weight = score_one(record, 0.0, answers).weights[0, season]
+    assert weight > 0.9 if believed else weight < 0.01
+
+
 def test_an_expert_that_joins_in_a_calm_stretch_leads_only_if_it_errs_less() -> None:
     """Its own errors are all small then. The others' records are longer, so they would lose against a worse expert."""
     record = new_record(1)
