@@ -83,13 +83,13 @@ class ModelStore:
     def served(self) -> list[str]:
         """Return every series that has a champion, sorted by name."""
         try:
-            with os.scandir(self._series) as folders:
-                places = [place.path for place in folders if has_files(place.path, "series.json", "champion")]
+            folders = os.scandir(self._series)
         except FileNotFoundError:
             return []
-        # The log has most names: to read them in thousands of small files takes longer.
-        names = {self._place(name): name for name in self._moves.newest_names(2 * len(places))}
-        return sorted(names.get(place) or name_in(place) for place in places)
+        with folders:
+            return sorted(
+                name_in(folder.path) for folder in folders if has_files(folder.path, "series.json", "champion")
+            )
 
     def publish(self, model: Model, *, promote: bool = True) -> int:
         """Add a version durably and, with `promote`, make it champion; return its number.

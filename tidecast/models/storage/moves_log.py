@@ -69,10 +69,6 @@ class MovesLog:
                 versions[move["version"]] = None
         return list(self._champions.get(series, ()))
 
-    def newest_names(self, most: int) -> set[str]:
-        """Return the series of the newest lines, at most so many lines."""
-        return {move["series"] for move in _moves(self._lines(0)[2][-most:]) if isinstance(move["series"], str)}
-
     def endings(self) -> list[Ending]:
         """Return the ends of all names, oldest first. A further call reads only the lines since."""
         start, self._endings_to, lines = self._lines(self._endings_to)

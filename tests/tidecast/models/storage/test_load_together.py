@@ -174,16 +174,3 @@ def test_a_file_beyond_all_reason_is_left_out(store: ModelStore) -> None:
     with (store.folder("s") / "000001.safetensors").open("wb") as sparse:
         sparse.truncate(model_file.MAX_FILE_BYTES + 1)
     assert [] == list(store.load_together(["s"]))
-
-
-def test_series_are_listed_by_the_log_and_by_their_folders(store: ModelStore) -> None:
-    """A line may be missing, damaged, or name a series that was deleted; a folder's own name is the series' name."""
-    for name in ("a", "b", "c"):
-        store.publish(make_model(name))
-    store.delete("c")
-    write(store, model_file.encode(make_model("unlogged")), "unlogged")
-    log = store.root / "moves.log"
-    log.write_text(log.read_text() + '{"series": 7, "version": 1}\nhalf\n')
-    assert ["a", "b", "unlogged"] == store.served()
-    log.unlink()
-    assert ["a", "b", "unlogged"] == store.served()
