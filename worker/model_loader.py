@@ -127,21 +127,28 @@ class ModelLoader:
         began = time.monotonic()
         count = max(1, min(TOGETHER, len(self._moved), int(allowed_s / self._model_s)))
         waiting = dict.fromkeys(self._moved.popitem()[0] for _ in range(count))
+        if count > 1:
+            self._load_together(waiting)
+        while waiting:  # those with a fault, which is reported, or of a rare kind
+            series = waiting.popitem()[0]  # removed first: an unforeseen error must not repeat endlessly
+            try:
+                self._load_champion(series)
+            except Exception:
+                self._moved |= waiting
+                raise
+        self._model_s = (time.monotonic() - began) / count
+        return bool(self._moved)
+
+    def _load_together(self, waiting: dict[str, None]) -> None:
+        """Load the champions of these series as far as they can be loaded together, and remove them from `waiting`."""
         try:
             for champions, models in self._store.load_together(waiting):
                 self._engine.put_all(champions, models)
                 for champion in champions:
                     self._forecaster_of(champion.series).take_model(champion.series)
                     del waiting[champion.series]
-            for series in list(waiting):
-                self._load_champion(series)
-                del waiting[series]
-        except Exception:  # unforeseen: it must not repeat endlessly, so one of them is given up
-            waiting.popitem()
-            self._moved |= waiting
-            raise
-        self._model_s = (time.monotonic() - began) / count
-        return bool(self._moved)
+        except Exception as exc:  # unforeseen: one by one, the error costs only the champion that has it
+            log.warning("champions are loaded one by one", error=repr(exc), series=len(waiting))
 
     def _load_for_a_while(self, load_next: Callable[[float], bool], held: bool, flowing: bool) -> None:
         """Call `load_next` with the time that is left, while it returns that there are more models and there is time.

@@ -10,7 +10,6 @@ from tidecast.arrays import Float, Int64
 from tidecast.models import lstm
 from tidecast.models.experts import (
     EXPERTS,
-    FAILURE_SHARE,
     FIRST_READINGS,
     FORGETTING,
     LSTM,
@@ -69,23 +68,26 @@ def shares(errors: Float, answers: Float, evidence: Float | None = None) -> Floa
     # Beside an expert with hardly any error, or none, the others get no share.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         excess = np.where(mine == least, 0.0, mine / least - 1).max(axis=0)
-        excess = excess + cost_of_failure(errors[0], readings, answers)[known]
+        excess = excess + cost_of_failure(errors[0], answers)[known]
         excess = np.minimum(excess, np.finfo(np.float64).max)  # also if each has an error of 0 in only one record
         weights[known] = np.exp(-sharpness * (excess - excess.min()))
     shared: Float = weights / weights.sum()
     return shared
 
 
-def cost_of_failure(errors: Float, evidence: Float, answers: Float) -> Float:
-    """Return how much worse than the last value each expert would become if the series did not move, `(experts,)`."""
+def cost_of_failure(errors: Float, answers: Float) -> Float:
+    """Return how much worse than the last value each record would become if the series did not move, `(experts,)`.
+
+    It is 0 for an expert without a record or a forecast.
+    """
     last = errors[NAIVE]
     if not last > 0:
         return np.zeros(len(errors))
-    share = FAILURE_SHARE * min(1.0, evidence[NAIVE] / MARGIN_READINGS)
+    rate = FORGETTING[0, 0]
     with np.errstate(invalid="ignore"):
         moves = np.abs(answers - answers[NAIVE])
-    costs = ((1 - share) * errors + share * moves) / ((1 - share) * last) - np.maximum(1, errors / last)
-    return np.where(np.isfinite(moves) & (costs > 0), costs, 0.0)  # without a record or a forecast nothing is added
+    costs = ((1 - rate) * errors + rate * moves) / ((1 - rate) * last) - np.maximum(1, errors / last)
+    return np.where(np.isfinite(moves) & (costs > 0), costs, 0.0)
 
 
 def with_prior(errors: Float, evidence: Float, answers: Float) -> Float:

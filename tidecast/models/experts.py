@@ -70,11 +70,6 @@ PROVEN = 200  # readings that are counted at most; more do not change how much i
 # Lasting handicap of the experts that need no training: on a random walk each is only a little worse than the last
 # value, and would share half of the weight. It grows evenly with the readings.
 MARGIN, MARGIN_READINGS = 0.04, 100
-# An expert needs a record that allows for the failure of its forecast: that the series does not move at all. It loses
-# weight if its record, with that error as this share of it, would be worse than the last value's. On a series that
-# mostly stands still all records are small and alike, and one bold forecast would cost more than they differ. The share
-# also grows evenly over `MARGIN_READINGS`.
-FAILURE_SHARE = 0.01
 # The blend is smoother at first, when differences between experts may be chance: full sharpness after 70 readings.
 SHARPNESS_READINGS, FIRST_READINGS = 100.0, 30.0
 TERMS = 8  # sums have a multiple of so many terms, so that padding does not change any bit of them

@@ -7,7 +7,6 @@ import numpy as np
 from tidecast.arrays import Bytes, Float, Float32
 from tidecast.models.experts import (
     EXPERTS,
-    FAILURE_SHARE,
     FIRST_READINGS,
     FORGETTING,
     MARGIN,
@@ -109,7 +108,8 @@ def blend(errors: Float32, evidence: Bytes, answers: Float, weights: Float) -> f
 def _write_excesses(errors: Float32, evidence: Bytes, answers: Float, excesses: Float) -> None:
     """Write how much worse than the best each expert is, by the worse of its records; NaN: it is left out.
 
-    The cost of a failure is added.
+    On a series that mostly stands still all records are small and alike, and one bold forecast would cost more than
+    their differences. So the cost of its failure is added.
     """
     records, count = errors.shape
     excesses[:] = np.nan
@@ -129,16 +129,15 @@ def _write_excesses(errors: Float32, evidence: Bytes, answers: Float, excesses: 
                 excesses[expert] = max(before, min(excess, _LARGEST))
     for expert in range(NAIVE + 1, count):
         if excesses[expert] >= 0:
-            excesses[expert] = min(excesses[expert] + _cost_of_failure(errors[0], evidence, answers, expert), _LARGEST)
+            excesses[expert] = min(excesses[expert] + _cost_of_failure(errors[0], answers, expert), _LARGEST)
 
 
 @part_exactly
-def _cost_of_failure(errors: Float32, evidence: Bytes, answers: Float, expert: int) -> float:
-    """Return how much worse than the last value an expert would become if the series did not move now.
+def _cost_of_failure(errors: Float32, answers: Float, expert: int) -> float:
+    """Return how much worse than the last value an expert's record would become if the series did not move now.
 
     Args:
         errors: `(experts,)`, the slow record.
-        evidence: `(experts,)`.
         answers: `(experts,)`.
         expert: not the last value.
     """
@@ -147,9 +146,9 @@ def _cost_of_failure(errors: Float32, evidence: Bytes, answers: Float, expert: i
     move = abs(answers[expert] - answers[NAIVE])
     if not (math.isfinite(mine) and math.isfinite(move) and last > 0):  # NaN is not above 0
         return 0.0
-    share = FAILURE_SHARE * min(1.0, evidence[NAIVE] / MARGIN_READINGS)
-    failed = (1 - share) * mine + share * move
-    return max(0.0, float(failed / ((1 - share) * last) - max(1.0, mine / last)))
+    kept = 1 - _RATES[0]
+    after = (kept * mine + _RATES[0] * move) / (kept * last)
+    return max(0.0, float(after - max(1.0, mine / last)))
 
 
 @part_exactly
