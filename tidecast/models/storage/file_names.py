@@ -41,7 +41,7 @@ def content_of(path: Path | str, most: int = MOST_BYTES) -> bytes:
     Raises:
         OSError: the file cannot be read.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe in its place must not stop us
     try:
         size = os.fstat(handle).st_size
         content = os.read(handle, min(size + 1, most))

@@ -1,6 +1,7 @@
 """Champions that are loaded together: the same models as one by one, and every file with a fault is left out."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 
@@ -174,3 +175,16 @@ def test_a_file_beyond_all_reason_is_left_out(store: ModelStore) -> None:
     with (store.folder("s") / "000001.safetensors").open("wb") as sparse:
         sparse.truncate(model_file.MAX_FILE_BYTES + 1)
     assert [] == list(store.load_together(["s"]))
+
+
+@pytest.mark.parametrize("name", ["champion", "000001.safetensors"])
+def test_a_pipe_in_the_place_of_a_file_stops_nobody(store: ModelStore, name: str) -> None:
+    """It would be read until somebody writes to it."""
+    for series in ("good", "piped"):
+        write(store, model_file.encode(make_model(series)), series)
+    place = store.folder("piped") / name
+    place.unlink()
+    os.mkfifo(place)
+    assert ["good"] == [champion.series for champion, _, _ in loaded(store, ["piped", "good"])]
+    with pytest.raises(StoreError if name == "champion" else ModelError):
+        store.load("piped")
