@@ -33,11 +33,13 @@ EXPERTS = (
     "online_recent",  # least squares on recent changes, updated with every reading
     "online_season",  # the same with the terms of a season
     "online_seasons",  # the same with those of two seasons
+    "median",  # of the newest rows
     "own",  # an expert of the user's own
 )
 NAIVE, LSTM, SHARED = 0, EXPERTS.index("lstm"), EXPERTS.index("shared_lstm")
 LINEAR_KNOWN = EXPERTS.index("linear_known")
 OWN = EXPERTS.index("own")
+MEDIAN = EXPERTS.index("median")
 SMOOTHING = EXPERTS.index("smoothing")
 PRETRAINED, SEASONAL_CHANGE = EXPERTS.index("pretrained"), EXPERTS.index("seasonal_change")
 ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") + 1)
@@ -63,6 +65,7 @@ PRIORS = {
     "online_recent": ("pretrained", 1.4),
     "online_season": ("online_recent", 1.1),
     "online_seasons": ("online_season", 1.1),
+    "median": ("pretrained", 1.5),
 }
 PRIOR_READINGS = 10.0
 PRIOR_FADED = 60  # readings after which an expert's own errors alone count; the prior's weight falls evenly until then

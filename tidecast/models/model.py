@@ -18,7 +18,7 @@ from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 from tidecast.wire.state_format import PROFILE, SEASONS, is_profile, numbers_in
 
-FORMAT = 9  # another meaning of its numbers, those of `ONLINE` among them, raises it
+FORMAT = 10  # another meaning of its numbers, those of `ONLINE` among them, raises it
 MAX_SEASON = 1024  # rows: no window holds more; a longer season has a profile
 LONGEST_SEASON = 1_000_000  # rows: more than the seconds of a week
 MOST_SEASONS = 2  # that a network reads

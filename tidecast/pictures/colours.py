@@ -33,7 +33,7 @@ class Theme:
         green: success.
         experts: an area for each expert, in the order of `EXPERTS`: what repeats the past in purple, smoothing in teal,
             linear experts from yellow to red, networks in blue, what learns online in green, and the
-            user's own apart from all.
+            median and the user's own apart from all.
         other: the area of all experts with a small share.
     """
 
@@ -75,6 +75,7 @@ LIGHT = Theme(
         *("#5055d3", "#22255f", "#391cd3"),
         "#a061c1",
         *("#2d896d", "#53a46a", "#536063"),
+        "#43263d",
         "#101010",
     ),
     other="#8a929b",
@@ -97,6 +98,7 @@ DARK = Theme(
         *("#6180fe", "#9ea0fa", "#3e5df0"),
         "#987ad3",
         *("#067e27", "#11b04d", "#c7ed9e"),
+        "#1be2be",
         "#80d500",
     ),
     other="#6b7681",

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 17  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 18  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
-EXPERTS = 17  # as many as in `models/experts.py`
+EXPERTS = 18  # as many as in `models/experts.py`
 ERROR_RECORDS = 2  # one for each half-life
 SEASONS = 2  # of a series
 MOST_BINS = 1440  # of a profile: one for each minute of a day

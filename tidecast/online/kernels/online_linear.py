@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE, SMOOTHING
+from tidecast.models.experts import EXPERTS, MEDIAN, SEASONAL_CHANGE, SMOOTHING
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels.decorators import compiled, part
+from tidecast.online.kernels.median import median_of_newest
 from tidecast.online.kernels.pointers import record_at
 from tidecast.online.kernels.rows import Rows
 from tidecast.wire.state_format import ONLINE, ONLINE_TERMS
@@ -137,6 +138,7 @@ def forecast_online(
         )
         if not trained[i]:
             forecasts[i, SMOOTHING] = smoothed(values, online.levels)
+        forecasts[i, MEDIAN] = median_of_newest(values)
         if had_spike:
             forecasts[i, SMOOTHING] = np.nan
             forecasts[i, _FIRST:] = np.nan

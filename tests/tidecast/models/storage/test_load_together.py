@@ -106,7 +106,7 @@ def other_format(content: bytes) -> bytes:
     """Return the file as a later program would write it."""
     named = b'\\"format\\":%d'
     assert named % FORMAT in content
-    return content.replace(named % FORMAT, named % (FORMAT - 1))
+    return content.replace(named % FORMAT, named % (FORMAT + 1))
 
 
 FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -115,7 +115,7 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "longer": (lambda content: content + bytes(4), "not a whole model file"),
     "flipped": (lambda content: content[:-5] + bytes([content[-5] ^ 1]) + content[-4:], "its checksum does not match"),
     "NaN over a weight": (lambda content: content[:-4] + np.float32(np.nan).tobytes(), "its checksum does not match"),
-    "format": (other_format, f"model format {FORMAT - 1}, this program reads {FORMAT}"),
+    "format": (other_format, f"model format {FORMAT + 1}, this program reads {FORMAT}"),
     "shape": (altered(lambda arrays: arrays.update({"dense.kernel": np.zeros((9, 1), np.float32)})), "dense.kernel is"),
     "type": (altered(lambda arrays: arrays.update({"dense.bias": np.zeros(1)})), "dense.bias is of type F64"),
     "NaN": (altered(lambda arrays: arrays["panel.coefficients"].fill(np.nan)), "reads rows or columns that no series"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tidecast.arrays import Float
-from tidecast.models.experts import EXPERTS, SEASONAL_CHANGE, SMOOTHING
+from tidecast.models.experts import EXPERTS, MEDIAN, SEASONAL_CHANGE, SMOOTHING
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels import online_linear as kernel
 from tidecast.online.kernels.further import paths
@@ -273,3 +273,26 @@ def test_a_series_without_a_model_is_smoothed(trained: int) -> None:
 def test_the_state_stays_small() -> None:
     """It is written at every commit."""
     assert ONLINE.itemsize == 456
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+def test_the_median_of_the_newest_rows_is_an_expert_of_every_series(trained: int) -> None:
+    """One wild row among them does not move it far. Further steps go on in the same way."""
+    y = np.random.default_rng(8).normal(size=60)
+    y[40] = 1e9
+    kept = kernel.Coefficients.empty(len(y))
+    forecasts = learned(new_online(), y, kept=kept, trained=trained)[:, MEDIAN]
+    expected = [np.median(odd_tail(y[: n + 1])) if n >= 4 else np.nan for n in range(len(y))]
+    np.testing.assert_array_equal(forecasts, expected)
+    one = np.ones(1, np.int64)
+    rows = paths.with_room(Rows(y, one * len(y), one * len(y), one), 1)
+    paths.append(rows, np.array([2.0]))
+    further = np.full((1, len(EXPERTS)), np.nan)
+    last = kernel.Coefficients(*(part[-1:] for part in kept))
+    paths.forecast_further(last, rows, np.zeros((1, 2), np.int64), one * trained, further)
+    assert further[0, MEDIAN] == np.median(odd_tail(np.append(y, 2.0)))
+
+
+def odd_tail(rows: Float) -> Float:
+    """Return the newest rows that the median is of."""
+    return rows[-min(31, len(rows) - 1 + len(rows) % 2) :]

@@ -3,8 +3,9 @@
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models.experts import ONLINE, SMOOTHING
+from tidecast.models.experts import EXPERTS, MEDIAN, ONLINE, SMOOTHING
 from tidecast.online.kernels.decorators import compiled, compiled_exactly, part
+from tidecast.online.kernels.median import median_of_newest
 from tidecast.online.kernels.online_linear import (
     FARTHEST_LEVEL,
     FAST,
@@ -80,6 +81,7 @@ def forecast_further(learned: Coefficients, rows: Rows, seasons: Int64, trained:
         _follow(learned.levels[i], newest - values[len(values) - 2], scale)
         if not trained[i]:
             forecasts[i, SMOOTHING] = smoothed(values, learned.levels[i])
+        forecasts[i, MEDIAN] = median_of_newest(values)
         terms[:] = 0.0
         write_terms(learned.levels[i], values, seasons[i], unknown, terms)
         for expert in range(_EXPERTS):
@@ -103,5 +105,5 @@ def warm() -> None:
     ones = np.ones(1, np.int64)
     rows = with_room(Rows(np.zeros(1), ones, ones, ones), 1)
     append(rows, np.zeros(1))
-    forecasts = np.zeros((1, ONLINE.stop))
+    forecasts = np.zeros((1, len(EXPERTS)))
     forecast_further(Coefficients.empty(1), rows, np.zeros((1, 2), np.int64), ones, forecasts)
