@@ -17,7 +17,7 @@ class Recipe(BaseModel):
     rows: int = Field(800, ge=100)  # of a synthetic series
     series: int = Field(80, ge=1)  # drawn together of each family; later draws are new
     windows_each: int = Field(16, ge=1)  # cut from a series
-    windows: int = Field(4_800_000, ge=1)  # to train on
+    windows: int = Field(19_200_000, ge=1)  # to train on
     batch: int = Field(256, ge=1)
     rate: float = 0.003  # at the start; it falls to 0 as a cosine
     newest: float = 9.0  # the weight of a window's last position, where each of the others weighs 1
