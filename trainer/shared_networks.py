@@ -22,10 +22,9 @@ from trainer.fit.shared_network import Examples, examples_of, fit_shared, spec_o
 from trainer.fit.training_set import MIN_READINGS, TrainingSet, on_grid
 from trainer.verdict import PENDING
 
-MIN_SERIES = 3  # with fewer series there is little to share
-MIN_EXAMPLES = 2000  # with fewer a network of this size is not better than the linear experts
+MIN_EXAMPLES = 500  # with fewer there is little to learn that the pretrained network does not know
 MOST_SERIES = 512  # series that represent a cohort: preparing each takes time
-MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 150 megabytes and six minutes
+MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 250 megabytes, and two cores 40 s
 
 
 class SharedNetwork(NamedTuple):
@@ -95,8 +94,8 @@ def cohorts_of(histories: Sequence[History], known: Collection[Cohort]) -> dict[
 
 
 def has_enough(members: Sequence[History]) -> bool:
-    """Return whether a cohort may have enough series and examples for a network."""
-    return len(members) >= MIN_SERIES and sum(map(len, members)) >= MIN_EXAMPLES
+    """Return whether a cohort may have enough examples for a network."""
+    return sum(map(len, members)) >= MIN_EXAMPLES
 
 
 def representatives(members: Sequence[History]) -> list[History]:
@@ -137,7 +136,7 @@ def trained_network(
         The network; None if there is too little data, the champion was trained on the same readings, or the training
         diverged.
     """
-    if len(members) < MIN_SERIES or sum(m.rows_before_tail for m in members) < MIN_EXAMPLES:
+    if sum(m.rows_before_tail for m in members) < MIN_EXAMPLES:
         return None
     digest = _digest(members, settings.train)
     if champion and champion.header.training.get(RUN) == digest:
@@ -145,10 +144,9 @@ def trained_network(
     spec = spec_of(cohort.target)
     every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = Examples.joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
-    if not len(examples.y):  # no series is longer than the window
+    if not len(examples.y):  # gaps leave no series enough rows before any reading
         return None
-    initial = champion.weights if champion and champion.spec == spec else None
-    weights, losses = fit_shared(examples, spec, settings.train, initial)
+    weights, losses = fit_shared(examples, spec, settings.train)
     if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():
         return None
     header = Header(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tidecast.models import pretrained_shape
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, LSTM, OWN, SHARED, TERMS, LinearExperts
 from tidecast.models.model import Evidence, Header, Model, Scores
 from tidecast.models.spec import Spec
@@ -81,7 +82,11 @@ def random_panel(seed: int, features: int = 1, reach: int = 20) -> LinearExperts
     return LinearExperts(lags, columns, np.pad(coefficients, ((0, 1), (0, 0))), bias, np.append(needs, 0), errors)
 
 
-def make_shared(cohort: str, *, seed: int = 0, step_ms: float = 1000.0, seasonal: int = 2) -> Model:
-    """Return the network of a cohort, of the kind that the trainer publishes: normalised windows, seasonal inputs."""
+def make_shared(
+    cohort: str, *, seed: int = 0, step_ms: float = 1000.0, seasonal: int = 2, pretrained: bool = False
+) -> Model:
+    """Return the network of a cohort: of the kind that the trainer publishes, or one with a small window."""
     spec = Spec(window=5, units=4, normalise=True, seasonal=seasonal, hidden=3)
+    if pretrained:
+        spec = Spec(window=pretrained_shape.WINDOW, units=4, seasonal=2, hidden=3, pretrained=True)
     return make_model(cohort, spec, seed=seed, step_ms=step_ms)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models import lstm
+from tidecast.models import lstm, pretrained
 from tidecast.models.experts import (
     EXPERTS,
     FIRST_READINGS,
@@ -242,6 +242,10 @@ def network_inputs(
         linear: `(n,)` forecasts of the linear expert, for a spec that learns its residuals.
         calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None: the times are not known, the inputs are 0.
     """
+    if spec.pretrained:
+        n, count = rows.shape[:2]
+        ends = np.arange(1, n + 1) * count
+        return pretrained.inputs(rows[:, :, 0].ravel(), ends, held, pretrained.lags(seasons, held))
     window = rows[:, -spec.window :]
     last = window[:, -1, 0]
     size = scale[:, 0].copy()
@@ -288,8 +292,8 @@ def model_answers(
     if model.header.network and rows.shape[1] >= model.spec.window:
         full = held >= model.spec.window
         answers[full, LSTM] = own_answers(model, rows[full], held[full], None if newest is None else newest[full])
-    if shared and rows.shape[1] >= shared.spec.window:
-        full = held >= shared.spec.window
+    if shared and rows.shape[1] >= shared.spec.least_rows:
+        full = held >= shared.spec.least_rows
         scale = np.full(full.sum(), model.header.change_scale)
         answers[full, SHARED] = shared_answers(shared, rows[full], held[full], model.header.seasons, scale)
     return np.where(np.isfinite(answers), answers, np.nan)

@@ -58,6 +58,7 @@ FORGETTING = 1 - 0.5 ** (1 / np.array(HALF_LIVES))[:, None]  # (records, 1)
 # series pays for an expert before it has proved itself. Every other expert has the ratio 1.
 PRIORS = {
     "pretrained": ("naive", 0.5),
+    "shared_lstm": ("pretrained", 1.0),
     "smoothing": ("pretrained", 1.5),
     "seasonal_naive": ("pretrained", 1.5),
     "long_seasonal_naive": ("pretrained", 1.5),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.durations import DAY_MS
+from tidecast.models import pretrained_shape
 from tidecast.models.spec import CYCLES, Cycle, Spec
 from tidecast.models.time_grid import CLIP
 
@@ -39,6 +40,8 @@ class Inputs:
 
 def rows_read(spec: Spec, seasons: Int64) -> int:
     """Return how many rows a network reads, including its seasonal inputs, whose lengths are `(spec.seasonal,)`."""
+    if spec.pretrained:
+        return pretrained_shape.rows_read(seasons)
     return spec.window + max(0, int(seasons.max(initial=0)) - 1)
 
 

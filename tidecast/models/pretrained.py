@@ -20,19 +20,15 @@ from tidecast.arrays import Bools, Float, Float32, Int64
 from tidecast.errors import ModelError
 from tidecast.models import lstm
 from tidecast.models.inputs import Inputs
+from tidecast.models.pretrained_shape import BEFORE, CHANNELS, LEAST_ROWS, SEASONS, USUAL, WINDOW
+from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 
 VERSION = 2  # of the file, its inputs and its scale
 FILE = "pretrained.safetensors"
 HEADER = "tidecast_pretrained"
-WINDOW = 32  # rows that the network reads
-SEASONS = 2  # season lengths that it can be told
 LONGEST_SECOND = 7  # times the first season: the training has no longer second one
-BEFORE = 96  # rows before the window that count in the far level
 REPEATS = 7  # past seasons in the usual ones, at most
-USUAL = 3 + 3 * SEASONS + 1  # the first of the inputs that read more than two seasons
-CHANNELS = USUAL + 3
-LEAST_ROWS = 4
 OUTLYING = 5.0  # a change counts in the scale at most as this many usual ones
 ROUNDS = 2  # of limiting the changes
 SMALLEST = 1e-9  # of the newest value: a smaller scale counts as 0
@@ -55,6 +51,13 @@ class Pretrained(NamedTuple):
 
     header: Header
     weights: Mapping[str, Float32]
+
+
+def spec_of(weights: Mapping[str, Float32], target: str) -> Spec:
+    """Return the spec of a network with the shapes of these weights, for this target."""
+    units = weights["lstm.0.forward.recurrent"].shape[0]
+    hidden = len(weights["hidden.bias"])
+    return Spec(target=target, window=WINDOW, units=units, hidden=hidden, seasonal=SEASONS, pretrained=True)
 
 
 class _Window(NamedTuple):

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from tidecast.models import lstm, time_grid
+from tidecast.models import lstm, pretrained_shape, time_grid
 from tidecast.wire import RESERVED
 
 Cycle = Literal["day", "week", "year"]
@@ -33,6 +33,7 @@ class Spec(BaseModel):
     calendar: tuple[Cycle, ...] = ()  # the cycles whose phase it reads, if the history is long enough
     residual: bool = False  # it learns the residuals of the linear expert
     hidden: int = Field(0, ge=0, le=1024)  # units of a dense layer (ReLU) before the output; 0: none
+    pretrained: bool = False  # it reads the inputs of the network of the package, from whose weights it was tuned
 
     @field_validator("features")
     @classmethod
@@ -48,6 +49,17 @@ class Spec(BaseModel):
                 raise ValueError(f"{name!r} cannot be a reading's field: name the column otherwise")
         return features
 
+    @model_validator(mode="after")
+    def _has_the_pretrained_shape(self) -> Self:
+        if not self.pretrained:
+            return self
+        fixed = {"features": (self.target,), "window": pretrained_shape.WINDOW, "seasonal": pretrained_shape.SEASONS}
+        free = {"target", "units", "hidden", "pretrained"}
+        for name, field in type(self).model_fields.items():
+            if name not in free and getattr(self, name) != fixed.get(name, field.default):
+                raise ValueError(f"a network tuned from the pretrained one has another {name}")
+        return self
+
     @property
     def columns(self) -> int:
         """Return the numbers of a row: the features and the known inputs."""
@@ -56,7 +68,14 @@ class Spec(BaseModel):
     @property
     def channels(self) -> int:
         """Return the numbers per step: a row, a value and a flag per season, a sine and a cosine per cycle."""
+        if self.pretrained:
+            return pretrained_shape.CHANNELS
         return self.columns + 2 * self.seasonal + 2 * len(self.calendar)
+
+    @property
+    def least_rows(self) -> int:
+        """Return how many rows a series must have for a forecast."""
+        return pretrained_shape.LEAST_ROWS if self.pretrained else self.window
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -238,14 +238,16 @@ class Engine:
         for number, part in _groups(requests.cohorts) if networks else ():
             if number != NONE:
                 network = networks[number]
-                enough = part[requests.rows.held[part] >= network.model.spec.window]
+                enough = part[requests.rows.held[part] >= network.model.spec.least_rows]
                 if len(enough):
                     forecasts[enough, SHARED] = self._cohort_forecasts(network, requests, enough)
 
     def _cohort_forecasts(self, network: Shared, requests: Requests, chosen: Int64) -> Float:
-        """Return the forecasts of a cohort's network; series without a model have no seasons and no change scale."""
+        """Return the forecasts of a cohort's network; series without a model have no change scale."""
         spec = network.model.spec
         seasons = np.zeros((len(chosen), spec.seasonal), np.int64)
+        if requests.seasons is not None:
+            seasons[:] = requests.seasons[chosen, : spec.seasonal]
         scale = np.zeros((len(chosen), 1))
         for slab in self._slabs.values():
             at = np.flatnonzero(requests.slabs[chosen] == slab.number)

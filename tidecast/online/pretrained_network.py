@@ -3,8 +3,7 @@
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models import pretrained
-from tidecast.models.spec import Spec
+from tidecast.models import pretrained, pretrained_shape
 from tidecast.online.kernels.network_inputs import prepare_pretrained
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
@@ -22,15 +21,8 @@ class PretrainedNetwork:
 
     def __init__(self, threads: Threads) -> None:
         weights = pretrained.shipped().weights
-        channels, gates = weights["lstm.0.forward.kernel"].shape
-        spec = Spec(
-            features=tuple(f"input {i}" for i in range(channels - 1)),  # and the target
-            window=pretrained.WINDOW,
-            units=gates // 4,
-            hidden=len(weights["hidden.bias"]),
-        )
         self._threads = threads
-        self._layout = WeightLayout(spec)
+        self._layout = WeightLayout(pretrained.spec_of(weights, "value"))
         self._slab = self._layout.slab(1)
         self._layout.write(self._slab, {name: w[None] for name, w in weights.items()})
 
@@ -42,7 +34,7 @@ class PretrainedNetwork:
             seasons: `(n, 2)` in rows; 0: not known.
         """
         forecasts = np.full(len(seasons), np.nan)
-        enough = np.flatnonzero(rows.held >= pretrained.LEAST_ROWS)
+        enough = np.flatnonzero(rows.held >= pretrained_shape.LEAST_ROWS)
         for first in range(0, len(enough), ROWS_AT_ONCE):
             part = enough[first : first + ROWS_AT_ONCE]
             prepared = prepare_pretrained(rows.chosen(part), pretrained.lags(seasons[part], rows.held[part]))

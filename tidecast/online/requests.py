@@ -19,6 +19,7 @@ class Requests:
         cohorts: `(n,)` the number of the cohort whose network forecasts too, or NONE.
         rows: the newest rows of each series.
         next_ts: `(n,)` the time to forecast, epoch milliseconds.
+        seasons: `(n, 2)` of the series without a model, in rows; 0: not known. None: no series has any.
         known: where the values known ahead are looked up; None: no model reads any.
     """
 
@@ -28,6 +29,7 @@ class Requests:
     rows: Rows
     next_ts: Int64
     known: KnownAhead | None = None
+    seasons: Int64 | None = None
 
     def __len__(self) -> int:
         return len(self.slabs)

@@ -237,7 +237,7 @@ class TrainSettings(Group):
     warm_epochs: int = Field(4, ge=1, description="The epochs of a training that starts from the champion, at most.")
     warm_patience: int = Field(3, ge=1, description="The patience of such a training.")
     warm_rate: float = Field(0.45, gt=0, le=1, description="The share of the learning rate that such a training takes.")
-    shared_epochs: int = Field(12, ge=0, description="The epochs of a cohort's network; 0: none is trained.")
+    shared_epochs: int = Field(3, ge=0, description="The epochs of a cohort's network; 0: none is trained.")
     validation: float = Field(0.1, gt=0, lt=0.9, description="The share of the training part that stops it early.")
     test: float = Field(0.15, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
     seed: int = Field(

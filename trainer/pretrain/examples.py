@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tidecast.arrays import Float32
-from tidecast.models import pretrained
+from tidecast.models import pretrained, pretrained_shape
 from tidecast.models.time_grid import CLIP
 from trainer.pretrain.families import Synthetic
 
@@ -39,7 +39,7 @@ def cut(rng: np.random.Generator, made: Synthetic, each: int) -> Examples:
     flat = made.values.ravel()
     ends = owner * rows + end
     prepared = pretrained.inputs(flat, ends, held, made.seasons[owner])
-    at = ends[:, None] + np.arange(-pretrained.WINDOW, 0)  # negative places are before the series: of weight 0
+    at = ends[:, None] + np.arange(-pretrained_shape.WINDOW, 0)  # negative places are before the series: of weight 0
     changes = (flat[at + 1] - flat[np.maximum(at, 0)]) / prepared.size[:, None]
     known = np.cumsum(prepared.x[:, :, 2], axis=1) * prepared.x[:, :, 2]
     usual = np.abs(np.diff(made.values, axis=1)).mean(axis=1)[owner]
@@ -47,5 +47,5 @@ def cut(rng: np.random.Generator, made: Synthetic, each: int) -> Examples:
     return Examples(
         prepared.x,
         np.clip(changes, -CLIP, CLIP).astype(np.float32),
-        ((known >= pretrained.LEAST_ROWS - 1) * weight[:, None]).astype(np.float32),
+        ((known >= pretrained_shape.LEAST_ROWS - 1) * weight[:, None]).astype(np.float32),
     )

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tidecast.models import pretrained
+from tidecast.models import pretrained_shape
 from tidecast.models.spec import Spec
 
 
@@ -25,6 +25,5 @@ class Recipe(BaseModel):
     @property
     def spec(self) -> Spec:
         """Return the names and shapes of the weights; the inputs are those of `pretrained.inputs`."""
-        spec = Spec(window=pretrained.WINDOW, units=self.units, hidden=self.hidden, seasonal=0)
-        others = tuple(f"input_{i}" for i in range(1, pretrained.CHANNELS))
-        return spec.model_copy(update={"features": (*spec.features, *others)})
+        window, seasons = pretrained_shape.WINDOW, pretrained_shape.SEASONS
+        return Spec(window=window, units=self.units, hidden=self.hidden, seasonal=seasons, pretrained=True)

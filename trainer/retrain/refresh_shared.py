@@ -15,7 +15,6 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from trainer.data.gross_errors import without_gross_errors
 from trainer.fit.own_networks import CORES
-from trainer.fit.shared_network import epochs_of
 from trainer.fit.training_set import MIN_READINGS, TrainingSet, Untrainable, on_grid, prepare
 from trainer.shared_networks import (
     MAX_EXAMPLES,
@@ -28,7 +27,7 @@ from trainer.shared_networks import (
 
 STALE = 0.2  # of the readings that a network was trained on: this many must be new before it is due
 SHARE = 1 / 3  # of the run's budget, for all cohorts together
-EXAMPLE_S = 0.26e-3  # core seconds for an example in an epoch (140,000 in 12 epochs took two cores 217 s)
+EXAMPLE_S = 0.16e-3  # core seconds for an example in an epoch (20,000 in one took two cores 1.8 s)
 WORTHWHILE = 0.25  # of the examples: if fewer fit into the time, training waits for another run
 
 _log = structlog.get_logger("tidecast.retrain")
@@ -52,7 +51,7 @@ def refresh_shared(histories: Sequence[History], settings: Settings, store: Mode
         before = time.monotonic()
         network = networks.get(cohort)
         if is_due(members, network):
-            most = _examples_that_fit(members, network, settings, left_s)
+            most = _examples_that_fit(members, settings, left_s)
             if most:
                 training_sets = [_prepared(member, settings) for member in representatives(members)]
                 trainable = [each for each in training_sets if isinstance(each, TrainingSet)]
@@ -73,10 +72,9 @@ def is_due(members: Sequence[History], network: Model | None) -> bool:
     return readings - learned >= STALE * learned
 
 
-def _examples_that_fit(members: Sequence[History], network: Model | None, settings: Settings, left_s: float) -> int:
+def _examples_that_fit(members: Sequence[History], settings: Settings, left_s: float) -> int:
     """Return how many examples can be trained on in the time left; 0 if they are too few to be worth it."""
-    epochs = epochs_of(settings.train, warm=network is not None)
-    fit = int(left_s * CORES / (EXAMPLE_S * epochs))
+    fit = int(left_s * CORES / (EXAMPLE_S * settings.train.shared_epochs))
     there = min(MAX_EXAMPLES, sum(map(len, representatives(members))))
     return min(there, fit) if fit >= max(MIN_EXAMPLES, WORTHWHILE * there) else 0
 

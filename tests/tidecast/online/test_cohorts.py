@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model, make_shared
+from tests.harness.oracles import shared_answers
 from tests.tidecast.online.harness import SPEC, ask, entry, forecaster_with
 from tidecast.models.experts import SHARED
 from tidecast.models.model import Model
 from tidecast.settings import SeriesSettings
+
+HOUR = 3_600_000
 
 
 def rising(cohort: str, step_ms: float = 1000.0) -> Model:
@@ -48,3 +51,16 @@ def test_a_network_that_a_cohort_gets_later_serves_the_series_that_are_there() -
     assert [("a", 1), ("b", None)] == [(f.series, f.model) for f in last]
     answers = [forecaster.states[series].answers[SHARED] for series in "ab"]
     assert [301.0, 301.0] == pytest.approx(answers, abs=1e-4)
+
+
+def test_a_young_series_tells_the_network_of_its_cohort_the_seasons_of_its_calendar() -> None:
+    """They follow from the step, as for the pretrained network."""
+    network = make_shared("hours", step_ms=HOUR, pretrained=True)
+    forecaster = forecaster_with(shared=network)
+    values = np.random.default_rng(0).normal(size=200)
+    ask(forecaster, *(entry(n, value=value, ts=n * HOUR) for n, value in enumerate(values.tolist(), 1)))
+    rows = values[None, :, None]
+    expected = shared_answers(network, rows, np.array([200]), (24, 168), np.zeros(1))
+    assert forecaster.states["a"].answers[SHARED] == pytest.approx(float(expected[0]), abs=1e-5)
+    blind = shared_answers(network, rows, np.array([200]), (), np.zeros(1))
+    assert abs(float(expected[0] - blind[0])) > 1e-3

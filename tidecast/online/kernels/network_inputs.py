@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
-from tidecast.models import pretrained
+from tidecast.models import pretrained, pretrained_shape
 from tidecast.models.inputs import LEAST_SPREAD, Inputs
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
@@ -23,7 +23,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _SCALING = (pretrained.OUTLYING, pretrained.SMALLEST, pretrained.UNCHANGED, pretrained.LONGEST)
-_USUAL, _BEFORE, _REPEATS = pretrained.USUAL, pretrained.BEFORE, pretrained.REPEATS
+_USUAL, _BEFORE, _REPEATS = pretrained_shape.USUAL, pretrained_shape.BEFORE, pretrained.REPEATS
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
 
 
@@ -38,13 +38,15 @@ def prepare(
     """Prepare the newest rows of series for a network, and return them with the unit of its answers.
 
     Args:
-        rows: the rows of the series, at least a window of each.
+        rows: the rows of the series, at least as many as the spec needs.
         spec: the network's shape and form.
         scaler: center and scale, `(n, features)` each; with the form `change` the first scale is the change scale.
         seasons: `(n, spec.seasonal)` season lengths in rows; 0: the series has none.
         linear: `(n,)` forecasts of the linear expert, for a spec that learns its residuals.
         calendar: `(n, window, 2 * cycles)` of `calendar_inputs`; None stands for zeros.
     """
+    if spec.pretrained:
+        return prepare_pretrained(rows, pretrained.lags(seasons, rows.held))
     n = len(seasons)
     x = np.zeros((n, spec.window, spec.channels), np.float32)
     base = np.empty(n)
@@ -73,7 +75,7 @@ def warm() -> None:
     spec = Spec(window=2, units=1, layers=2, hidden=1)
     rows = Rows(np.ones(2), at, at, at // 2)
     prepare(rows, spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
-    prepare_pretrained(rows, np.zeros((1, pretrained.SEASONS), np.int64))
+    prepare_pretrained(rows, np.zeros((1, pretrained_shape.SEASONS), np.int64))
 
 
 @compiled_exactly
@@ -137,7 +139,7 @@ def prepare_pretrained(rows: Rows, seasons: Int64) -> Inputs:
         seasons: `(n, 2)` season lengths in rows; 0: not known.
     """
     n = len(seasons)
-    x = np.zeros((n, pretrained.WINDOW, pretrained.CHANNELS), np.float32)
+    x = np.zeros((n, pretrained_shape.WINDOW, pretrained_shape.CHANNELS), np.float32)
     base = np.empty(n)
     size = np.empty(n)
     _prepare_pretrained(rows, seasons, _SCALING, pretrained.ROUNDS, x, base, size)

@@ -56,6 +56,7 @@ def place(
         for i in np.flatnonzero(slabs == NONE).tolist():
             target = series.entry(numbers[i]).state.features[0]
             cohorts[i] = engine.cohort_number(engine.cohort_of(float(steps[i]), target))
+    seasons = taken.seasons[accepted]
     return Batch(
         ids=readings.ids if len(places) == len(readings.ids) else [readings.ids[i] for i in places.tolist()],
         series=numbers,
@@ -67,8 +68,8 @@ def place(
         filled=taken.filled[accepted],
         doubted=taken.doubted[accepted],
         moves=taken.moves[accepted],
-        seasons=taken.seasons[accepted],
+        seasons=seasons,
         profiles=taken.profiles[accepted],
         arrived=readings.arrived[accepted],
-        requests=Requests(slabs, columns["model"][numbers], cohorts, rows, next_ts),
+        requests=Requests(slabs, columns["model"][numbers], cohorts, rows, next_ts, seasons=seasons),
     )

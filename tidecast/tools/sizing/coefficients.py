@@ -7,11 +7,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tidecast.errors import SettingsError
+from tidecast.models import pretrained
 from tidecast.models.spec import Spec
 
 ModelKind = Literal["none", "own", "shared", "both"]
 OWN = Spec(window=24, units=50)  # an own network, as the trainer makes it
-SHARED_NETWORK = Spec(window=48, units=64, hidden=64, normalise=True, seasonal=2)  # a cohort's, as the trainer makes it
+SHARED_NETWORK = pretrained.spec_of(pretrained.shipped().weights, "value")  # a cohort's, as the trainer makes it
 
 
 class _Frozen(BaseModel):
@@ -59,7 +60,7 @@ class Coefficients(_Frozen):
         trained: the cost of a reading of a series whose model has linear experts alone.
         own: what an own LSTM with `own_units` units over 24 rows adds.
         own_units: the units of the own LSTM that was measured.
-        shared: what a cohort's LSTM(64) over 48 rows adds.
+        shared: what a cohort's network adds.
         state_bytes: the memory of Redis for the state of one series.
         forecast_bytes: the same for one forecast.
         reading_bytes: the same for one reading.

@@ -37,7 +37,7 @@ class Workload:
 
     def __str__(self) -> str:
         own = f"own LSTM({self.units})"
-        return {"none": "no model", "own": own, "shared": "shared LSTM(64)", "both": f"{own} and shared LSTM(64)"}[
+        return {"none": "no model", "own": own, "shared": "shared network", "both": f"{own} and shared network"}[
             self.model
         ]
 

@@ -9,7 +9,7 @@ NAMES = {
     "untrained": "without a model",
     "trained": "with linear experts",
     "own": "+ own LSTM({units})",
-    "shared": "+ shared LSTM(64)",
+    "shared": "+ shared network",
 }
 BOUNDS = {"cores": "the cores", "redis": "one Redis"}
 
