@@ -144,7 +144,7 @@ def trained_network(
     spec = spec_of(cohort.target)
     every = -(-sum(m.rows_before_tail for m in members) // most)
     examples = Examples.joined([examples_of(m, spec, 0, m.rows_before_tail, every) for m in members])
-    if not len(examples.y):  # gaps leave no series enough rows before any reading
+    if not len(examples.y):  # no measured reading has enough rows before it
         return None
     weights, losses = fit_shared(examples, spec, settings.train)
     if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():

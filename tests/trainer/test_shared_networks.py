@@ -144,6 +144,16 @@ def test_many_short_series_get_a_network_together(settings: Settings, store: Mod
 
 
 @pytest.mark.usefixtures("small")
+def test_without_any_example_there_is_no_network(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end the training of all series."""
+    none = Examples(np.zeros((0, 32, 13), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    monkeypatch.setattr(shared_networks, "examples_of", lambda *_: none)
+    assert train_shared([training_set("h0")], settings, store, 0) == {}
+
+
+@pytest.mark.usefixtures("small")
 def test_a_training_that_diverged_leaves_no_network(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,8 @@ from tidecast.models.pretrained_shape import BEFORE, CHANNELS, LEAST_ROWS, SEASO
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 
-VERSION = 2  # of the file, its inputs and its scale
+# Of the file, its inputs and its scale. Other inputs need another `FORMAT` of models too: cohorts' networks read them.
+VERSION = 2
 FILE = "pretrained.safetensors"
 HEADER = "tidecast_pretrained"
 LONGEST_SECOND = 7  # times the first season: the training has no longer second one

@@ -16,7 +16,7 @@ from tidecast.models.cohorts import Cohort, nearest_cohort
 from tidecast.models.experts import EXPERTS, SHARED
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.inputs import rows_read
-from tidecast.models.model import Champion, Model, Models, network_seasons, part_at
+from tidecast.models.model import MAX_SEASON, Champion, Model, Models, network_seasons, part_at
 from tidecast.online.kernels.network_inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.threads import Threads
@@ -248,6 +248,7 @@ class Engine:
         seasons = np.zeros((len(chosen), spec.seasonal), np.int64)
         if requests.seasons is not None:
             seasons[:] = requests.seasons[chosen, : spec.seasonal]
+            seasons[seasons > MAX_SEASON] = 0  # as in the training, see `network_seasons`
         scale = np.zeros((len(chosen), 1))
         for slab in self._slabs.values():
             at = np.flatnonzero(requests.slabs[chosen] == slab.number)

@@ -25,5 +25,10 @@ class Recipe(BaseModel):
     @property
     def spec(self) -> Spec:
         """Return the names and shapes of the weights; the inputs are those of `pretrained.inputs`."""
-        window, seasons = pretrained_shape.WINDOW, pretrained_shape.SEASONS
-        return Spec(window=window, units=self.units, hidden=self.hidden, seasonal=seasons, pretrained=True)
+        return Spec(
+            window=pretrained_shape.WINDOW,
+            units=self.units,
+            hidden=self.hidden,
+            seasonal=pretrained_shape.SEASONS,
+            pretrained=True,
+        )

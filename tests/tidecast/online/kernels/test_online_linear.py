@@ -260,14 +260,9 @@ def test_a_series_without_a_model_is_smoothed(trained: int) -> None:
     for n, newest in enumerate(y[1:], 2):
         expected.append(expected[-1] + max(kernel.FAST, 1 / n) * (newest - expected[-1]))
     np.testing.assert_allclose(forecasts, np.full(len(y), np.nan) if trained else expected, atol=1e-12)
-    one = np.ones(1, np.int64)
-    rows = paths.with_room(Rows(y, one * len(y), one * len(y), one), 1)
-    paths.append(rows, np.array([2.0]))
-    further = np.full((1, len(EXPERTS)), np.nan)
-    last = kernel.Coefficients(*(part[-1:] for part in kept))
-    paths.forecast_further(last, rows, np.zeros((1, 2), np.int64), one * trained, further)
+    further = forecast_after(2.0, y, kept, trained)
     level = expected[-1] + kernel.FAST * (2.0 - expected[-1])
-    np.testing.assert_allclose(further[0, SMOOTHING], np.nan if trained else level)
+    np.testing.assert_allclose(further[SMOOTHING], np.nan if trained else level)
 
 
 def test_the_state_stays_small() -> None:
@@ -284,15 +279,21 @@ def test_the_median_of_the_newest_rows_is_an_expert_of_every_series(trained: int
     forecasts = learned(new_online(), y, kept=kept, trained=trained)[:, MEDIAN]
     expected = [np.median(odd_tail(y[: n + 1])) if n >= 4 else np.nan for n in range(len(y))]
     np.testing.assert_array_equal(forecasts, expected)
-    one = np.ones(1, np.int64)
-    rows = paths.with_room(Rows(y, one * len(y), one * len(y), one), 1)
-    paths.append(rows, np.array([2.0]))
-    further = np.full((1, len(EXPERTS)), np.nan)
-    last = kernel.Coefficients(*(part[-1:] for part in kept))
-    paths.forecast_further(last, rows, np.zeros((1, 2), np.int64), one * trained, further)
-    assert further[0, MEDIAN] == np.median(odd_tail(np.append(y, 2.0)))
+    further = forecast_after(2.0, y, kept, trained)
+    assert further[MEDIAN] == np.median(odd_tail(np.append(y, 2.0)))
 
 
 def odd_tail(rows: Float) -> Float:
     """Return the newest rows that the median is of."""
     return rows[-min(31, len(rows) - 1 + len(rows) % 2) :]
+
+
+def forecast_after(newest: float, y: Float, kept: kernel.Coefficients, trained: int) -> Float:
+    """Return the experts' forecasts, `(experts,)`, after a row that follows the readings as a further step."""
+    held = np.full(1, len(y))
+    rows = paths.with_room(Rows(y, held, held, np.ones(1, np.int64)), 1)
+    paths.append(rows, np.array([newest]))
+    forecasts = np.full((1, len(EXPERTS)), np.nan)
+    last = kernel.Coefficients(*(part[-1:] for part in kept))
+    paths.forecast_further(last, rows, np.zeros((1, 2), np.int64), np.full(1, trained), forecasts)
+    return forecasts[0]
