@@ -19,8 +19,8 @@ import numpy as np
 from tidecast.arrays import Float32
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.threads import Threads
-from tidecast.online.weight_layout import WeightLayout
+from tidecast.online.kernels.networks.threads import Threads
+from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.settings import quiet_tensorflow
 
 Round = Callable[[], Float32]

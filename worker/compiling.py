@@ -19,14 +19,15 @@ import structlog
 from tidecast.code_cache import NotKeptError, can_keep, only_loading
 from tidecast.models.spec import Spec
 from tidecast.online import window
-from tidecast.online.kernels import network_inputs, online_linear, scoring
+from tidecast.online.kernels import online_linear, scoring
 from tidecast.online.kernels.further import intervals, paths
 from tidecast.online.kernels.linear import StackedExperts
+from tidecast.online.kernels.networks import inputs
+from tidecast.online.kernels.networks.threads import Threads, linear_answers
+from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.series import state_encoder
 from tidecast.online.stages import entry_parser
-from tidecast.online.weight_layout import WeightLayout
 from tidecast.settings import cores
 from tidecast.start import LastingObjects, child_command
 
@@ -140,7 +141,7 @@ def _answer_linear() -> None:
 # Both shares take about the same time, counting the start of the helper.
 OWN = (_answer_network, online_linear.warm, scoring.warm, scoring.warm_trackers, _answer_linear)
 FURTHER = (paths.warm, intervals.warm)  # only for forecasts of several steps
-OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, network_inputs.warm)
+OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, inputs.warm)
 
 
 def _ignore() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from tidecast.models import pretrained_shape
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LINEAR_KNOWN, LSTM, OWN, SHARED, TERMS, LinearExperts
 from tidecast.models.model import Evidence, Header, Model, Scores
+from tidecast.models.pretrained.shape import WINDOW
 from tidecast.models.spec import Spec
 
 
@@ -88,5 +88,5 @@ def make_shared(
     """Return the network of a cohort: of the kind that the trainer publishes, or one with a small window."""
     spec = Spec(window=5, units=4, normalise=True, seasonal=seasonal, hidden=3)
     if pretrained:
-        spec = Spec(window=pretrained_shape.WINDOW, units=4, seasonal=2, hidden=3, pretrained=True)
+        spec = Spec(window=WINDOW, units=4, seasonal=2, hidden=3, pretrained=True)
     return make_model(cohort, spec, seed=seed, step_ms=step_ms)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from tidecast.arrays import Float, Int64
-from tidecast.models import lstm, pretrained
+from tidecast.models import lstm
 from tidecast.models.experts import (
     EXPERTS,
     FIRST_READINGS,
@@ -28,6 +28,7 @@ from tidecast.models.experts import (
 )
 from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
+from tidecast.models.pretrained import inputs as pretrained
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK, UNTRAINED_SHOCK

@@ -11,7 +11,8 @@ from tidecast.files.history import History
 from tidecast.models import lstm
 from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
-from tidecast.models.pretrained import inputs, lags, shipped
+from tidecast.models.pretrained.inputs import inputs, lags
+from tidecast.models.pretrained.network import shipped
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.models.time_grid import windows_before

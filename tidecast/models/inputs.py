@@ -1,6 +1,6 @@
 """The inputs of a network, and the conversion of its answer to the series' unit.
 
-`online/kernels/network_inputs.py` prepares the inputs for the worker, the trainer and `explain`, so that the inputs in
+`online/kernels/networks/inputs.py` prepares the inputs for the worker, the trainer and `explain`, so that the inputs in
 service equal those in training.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.durations import DAY_MS
-from tidecast.models import pretrained_shape
+from tidecast.models.pretrained import shape
 from tidecast.models.spec import CYCLES, Cycle, Spec
 from tidecast.models.time_grid import CLIP
 
@@ -41,7 +41,7 @@ class Inputs:
 def rows_read(spec: Spec, seasons: Int64) -> int:
     """Return how many rows a network reads, including its seasonal inputs, whose lengths are `(spec.seasonal,)`."""
     if spec.pretrained:
-        return pretrained_shape.rows_read(seasons)
+        return shape.rows_read(seasons)
     return spec.window + max(0, int(seasons.max(initial=0)) - 1)
 
 

@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from tidecast.models import lstm, pretrained_shape, time_grid
+from tidecast.models import lstm, time_grid
+from tidecast.models.pretrained import shape
 from tidecast.wire import RESERVED
 
 Cycle = Literal["day", "week", "year"]
@@ -53,7 +54,7 @@ class Spec(BaseModel):
     def _has_the_pretrained_shape(self) -> Self:
         if not self.pretrained:
             return self
-        fixed = {"features": (self.target,), "window": pretrained_shape.WINDOW, "seasonal": pretrained_shape.SEASONS}
+        fixed = {"features": (self.target,), "window": shape.WINDOW, "seasonal": shape.SEASONS}
         free = {"target", "units", "hidden", "pretrained"}
         for name, field in type(self).model_fields.items():
             if name not in free and getattr(self, name) != fixed.get(name, field.default):
@@ -69,13 +70,13 @@ class Spec(BaseModel):
     def channels(self) -> int:
         """Return the numbers per step: a row, a value and a flag per season, a sine and a cosine per cycle."""
         if self.pretrained:
-            return pretrained_shape.CHANNELS
+            return shape.CHANNELS
         return self.columns + 2 * self.seasonal + 2 * len(self.calendar)
 
     @property
     def least_rows(self) -> int:
         """Return how many rows a series must have for a forecast."""
-        return pretrained_shape.LEAST_ROWS if self.pretrained else self.window
+        return shape.LEAST_ROWS if self.pretrained else self.window
 
     @property
     def directions(self) -> tuple[str, ...]:

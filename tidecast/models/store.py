@@ -25,8 +25,8 @@ from pathlib import Path
 
 from tidecast.durable import is_written, replace, sync, write_new
 from tidecast.errors import ModelError, StoreError
-from tidecast.models import model_file
 from tidecast.models.model import Champion, Header, Model, Models
+from tidecast.models.storage import model_file
 from tidecast.models.storage.file_names import (
     VERSIONS,
     Pointer,

@@ -17,14 +17,14 @@ from tidecast.models.experts import EXPERTS, SHARED
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.inputs import rows_read
 from tidecast.models.model import MAX_SEASON, Champion, Model, Models, network_seasons, part_at
-from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.networks.inputs import prepare
+from tidecast.online.kernels.networks.threads import Threads
+from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.threads import Threads
 from tidecast.online.known_rows import KnownAhead
 from tidecast.online.pretrained_network import PretrainedNetwork
 from tidecast.online.requests import NONE, Requests
 from tidecast.online.slab import Key, ModelSlot, Slab, network_forecasts
-from tidecast.online.weight_layout import WeightLayout
 
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes
 

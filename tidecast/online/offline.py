@@ -19,14 +19,14 @@ from tidecast.models.spec import Cycle, Spec
 from tidecast.models.time_grid import Grid
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.linear import StackedExperts
-from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.networks.inputs import prepare
+from tidecast.online.kernels.networks.threads import linear_answers
 from tidecast.online.kernels.online_linear import Coefficients, Seasons, forecast_online
 from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
-from tidecast.online.kernels.threads import linear_answers
 from tidecast.online.window import Window, take
 from tidecast.wire.state_format import BLOCK, NUMBER, ONLINE, SEASONS, numbers_in
 

@@ -17,12 +17,12 @@ from tidecast.models.model import MOST_SEASONS, Models, NewestRows, SeasonProfil
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
 from tidecast.online.kernels.linear import StackedExperts
-from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.networks.inputs import prepare
+from tidecast.online.kernels.networks.threads import Threads, linear_answers
+from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.threads import Threads, linear_answers
 from tidecast.online.known_rows import KnownAhead, KnownLookup, lacks_newest, lacks_terms, with_known
 from tidecast.online.memory import populate
-from tidecast.online.weight_layout import WeightLayout
 
 ROBUST = EXPERTS.index("linear_robust")
 _STACKED = (  # the parts of a slab that hold a row for each model, beside the weights

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float32
-from tidecast.models import lstm, pretrained
+from tidecast.models import lstm
 from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
+from tidecast.models.pretrained import network as pretrained
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import target_rows, windows_before
 from tidecast.online.offline import Preparation

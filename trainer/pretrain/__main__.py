@@ -6,8 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from tidecast.durable import replace
-from tidecast.models import pretrained
-from tidecast.models.pretrained import Header, Pretrained
+from tidecast.models.pretrained.network import FILE, VERSION, Header, Pretrained, encode
 from trainer.pretrain.recipe import Recipe
 from trainer.pretrain.scores import scores
 from trainer.pretrain.training import train
@@ -16,17 +15,15 @@ from trainer.pretrain.training import train
 def main() -> None:
     """Train by the recipe, and write the file."""
     parser = argparse.ArgumentParser(prog="python -m trainer.pretrain", description=__doc__)
-    place = files("tidecast.models").joinpath(pretrained.FILE)
+    place = files("tidecast.models.pretrained").joinpath(FILE)
     parser.add_argument("--out", type=Path, default=Path(str(place)), help="the file to write")
     parser.add_argument("--windows", type=int, help="fewer windows than in the recipe, for a trial")
     chosen = parser.parse_args()
     recipe = Recipe() if chosen.windows is None else Recipe(windows=chosen.windows)
-    network = Pretrained(
-        Header(version=pretrained.VERSION, recipe=recipe.model_dump(), scores={}), train(recipe, _show)
-    )
+    network = Pretrained(Header(version=VERSION, recipe=recipe.model_dump(), scores={}), train(recipe, _show))
     measured = scores(network, recipe.seed)
     header = network.header.model_copy(update={"scores": measured})
-    replace(chosen.out, pretrained.encode(Pretrained(header, network.weights)))
+    replace(chosen.out, encode(Pretrained(header, network.weights)))
     for name, skill in measured.items():
         print(f"{name} {skill:.3f}")  # noqa: T201 - the answer
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tidecast.arrays import Float32
-from tidecast.models import pretrained, pretrained_shape
+from tidecast.models.pretrained.inputs import UNCHANGED, inputs
+from tidecast.models.pretrained.shape import LEAST_ROWS, WINDOW
 from tidecast.models.time_grid import CLIP
 from trainer.pretrain.families import Synthetic
 
@@ -38,14 +39,14 @@ def cut(rng: np.random.Generator, made: Synthetic, each: int) -> Examples:
     held = np.minimum(np.where(rng.random(len(owner)) < WHOLE, rows, length), end)
     flat = made.values.ravel()
     ends = owner * rows + end
-    prepared = pretrained.inputs(flat, ends, held, made.seasons[owner])
-    at = ends[:, None] + np.arange(-pretrained_shape.WINDOW, 0)  # negative places are before the series: of weight 0
+    prepared = inputs(flat, ends, held, made.seasons[owner])
+    at = ends[:, None] + np.arange(-WINDOW, 0)  # negative places are before the series: of weight 0
     changes = (flat[at + 1] - flat[np.maximum(at, 0)]) / prepared.size[:, None]
     known = np.cumsum(prepared.x[:, :, 2], axis=1) * prepared.x[:, :, 2]
     usual = np.abs(np.diff(made.values, axis=1)).mean(axis=1)[owner]
-    weight = np.sqrt(np.clip(prepared.size / np.maximum(usual, pretrained.UNCHANGED), *WEIGHTS))
+    weight = np.sqrt(np.clip(prepared.size / np.maximum(usual, UNCHANGED), *WEIGHTS))
     return Examples(
         prepared.x,
         np.clip(changes, -CLIP, CLIP).astype(np.float32),
-        ((known >= pretrained_shape.LEAST_ROWS - 1) * weight[:, None]).astype(np.float32),
+        ((known >= LEAST_ROWS - 1) * weight[:, None]).astype(np.float32),
     )

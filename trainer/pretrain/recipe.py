@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tidecast.models import pretrained_shape
+from tidecast.models.pretrained.shape import SEASONS, WINDOW
 from tidecast.models.spec import Spec
 
 
@@ -24,11 +24,11 @@ class Recipe(BaseModel):
 
     @property
     def spec(self) -> Spec:
-        """Return the names and shapes of the weights; the inputs are those of `pretrained.inputs`."""
+        """Return the names and shapes of the weights; `tidecast/models/pretrained` has their inputs."""
         return Spec(
-            window=pretrained_shape.WINDOW,
+            window=WINDOW,
             units=self.units,
             hidden=self.hidden,
-            seasonal=pretrained_shape.SEASONS,
+            seasonal=SEASONS,
             pretrained=True,
         )

@@ -3,8 +3,7 @@
 import numpy as np
 
 from tidecast.arrays import Float
-from tidecast.models import pretrained
-from tidecast.models.pretrained import Pretrained
+from tidecast.models.pretrained.network import Pretrained, forecast
 from trainer.pretrain import synthetic
 from trainer.pretrain.families import FAMILIES, Synthetic
 
@@ -40,7 +39,7 @@ def skills(network: Pretrained, made: Synthetic, low: int, high: int) -> Float:
     owner = np.repeat(np.arange(series), len(held) // series)
     ends = owner * rows + held
     flat = made.values.ravel()
-    answer = pretrained.forecast(network, flat, ends, held, made.seasons[owner])
+    answer = forecast(network, flat, ends, held, made.seasons[owner])
     error = np.abs(answer - flat[ends]).reshape(series, -1).mean(axis=1)
     naive = np.abs(flat[ends - 1] - flat[ends]).reshape(series, -1).mean(axis=1)
     skill: Float = 1 - error[naive > 0] / naive[naive > 0]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tidecast.arrays import Float32
-from tidecast.models import pretrained_shape
+from tidecast.models.pretrained.shape import CHANNELS, WINDOW
 from trainer.fit.backend import keras, tf
 from trainer.fit.keras_models import Weights, initial_weights
 from trainer.pretrain import synthetic
@@ -52,7 +52,7 @@ def _network(recipe: Recipe) -> Any:
     """Build the network that answers at every position: `(batch, window, channels)` to `(batch, window, 1)`."""
     network = keras.Sequential(
         [
-            keras.Input((pretrained_shape.WINDOW, pretrained_shape.CHANNELS)),
+            keras.Input((WINDOW, CHANNELS)),
             keras.layers.LSTM(recipe.units, return_sequences=True),
             keras.layers.Dense(recipe.hidden, activation="relu"),
             keras.layers.Dense(1),
@@ -64,7 +64,7 @@ def _network(recipe: Recipe) -> Any:
 
 def _step(network: Any, optimizer: Any, recipe: Recipe) -> Callable[[Float32, Float32, Float32], float]:
     """Return a function that takes a batch, trains on it and returns its loss, the mean absolute error."""
-    share = np.ones(pretrained_shape.WINDOW, np.float32)
+    share = np.ones(WINDOW, np.float32)
     share[-1] = recipe.newest
     share /= share.mean()
     variables = network.trainable_variables

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from tidecast.models import model_file
 from tidecast.models.cohorts import Cohort
 from tidecast.models.model import Model
+from tidecast.models.storage import model_file
 from tidecast.models.store import ModelStore
 from trainer.candidate import Candidate, Screened, candidate_of
 from trainer.fit.own_networks import Fit, fit_networks

@@ -12,7 +12,7 @@ from tidecast.arrays import Float
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, rows_read
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
-from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.networks.inputs import prepare
 from tidecast.online.kernels.rows import Rows
 
 unhurried = hypothesis.settings(deadline=None, max_examples=60)

@@ -17,10 +17,10 @@ from safetensors.numpy import save
 from tests.harness.models import make_model, random_panel
 from tidecast.errors import ModelError
 from tidecast.models import model as models
-from tidecast.models import model_file
 from tidecast.models.experts import LINEAR
 from tidecast.models.model import Model, NewestRows, SeasonProfiles, network_seasons
 from tidecast.models.spec import Spec
+from tidecast.models.storage import model_file
 from tidecast.wire.state_format import ONLINE, PROFILE, numbers_in
 
 WIDE = Spec(features=("temperature", "value"), window=5, units=3, layers=2, bidirectional=True, activation="relu")

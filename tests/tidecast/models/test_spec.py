@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tidecast.models import pretrained_shape
 from tidecast.models.inputs import rows_read
-from tidecast.models.pretrained import shipped, spec_of
+from tidecast.models.pretrained.network import shipped, spec_of
+from tidecast.models.pretrained.shape import CHANNELS
 from tidecast.models.spec import Spec
 
 TUNED = spec_of(shipped().weights, "load")
@@ -17,7 +17,7 @@ TUNED = spec_of(shipped().weights, "load")
 def test_a_network_tuned_from_the_pretrained_one_has_its_shapes_and_inputs() -> None:
     """So a worker can prepare its rows in the same way."""
     assert {name: part.shape for name, part in shipped().weights.items()} == TUNED.shapes()
-    assert (TUNED.target, TUNED.channels, TUNED.least_rows) == ("load", pretrained_shape.CHANNELS, 4)
+    assert (TUNED.target, TUNED.channels, TUNED.least_rows) == ("load", CHANNELS, 4)
 
 
 @pytest.mark.parametrize(

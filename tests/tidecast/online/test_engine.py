@@ -13,9 +13,10 @@ from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import model_answers, shared_answers
 from tests.tidecast.online.harness import PredictionRequest, predict
 from tidecast.arrays import Float
-from tidecast.models import pretrained
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED
 from tidecast.models.model import Champion, Model, Models, NewestRows
+from tidecast.models.pretrained.inputs import lags
+from tidecast.models.pretrained.network import forecast, shipped
 from tidecast.models.spec import Cycle, Spec
 from tidecast.online import engine as engines
 from tidecast.online.engine import Engine
@@ -337,6 +338,5 @@ def test_the_pretrained_network_forecasts_as_its_definition_says() -> None:
     seasons = np.array([[12, 0]] * 4 + [[7, 365]] * 3 + [[24, 168]] * 2)
     ends = np.full(len(held), len(values))
     made = Engine().predict_pretrained(Rows(values, ends, held, np.ones(len(held), np.int64)), seasons)
-    lags = pretrained.lags(seasons, held)
-    expected = pretrained.forecast(pretrained.shipped(), values, ends, held, lags)
+    expected = forecast(shipped(), values, ends, held, lags(seasons, held))
     np.testing.assert_allclose(made, expected, rtol=1e-5)

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidecast.models import pretrained
-from tidecast.models.pretrained import LEAST_ROWS, WINDOW, Header, Pretrained
+from tidecast.models.pretrained import network as pretrained
+from tidecast.models.pretrained.network import Header, Pretrained
+from tidecast.models.pretrained.shape import LEAST_ROWS, WINDOW
 from trainer.fit.keras_models import Weights
 from trainer.pretrain.examples import cut
 from trainer.pretrain.families import Synthetic

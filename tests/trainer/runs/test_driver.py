@@ -11,7 +11,7 @@ import pytest
 from tests.harness.models import make_model
 from tests.trainer.runs.harness import ScriptedEngine
 from tidecast.errors import SettingsError
-from tidecast.models import model_file
+from tidecast.models.storage import model_file
 from tidecast.models.store import ModelStore
 from trainer.runs.dask_engine import DaskEngine
 from trainer.runs.driver import Driver

@@ -17,8 +17,8 @@ from tests.harness.connections import connected
 from tests.harness.models import make_model
 from tests.worker.input.odd_readings import FEATURES, READINGS, Case, T
 from tidecast.errors import StreamError
-from tidecast.models import model_file
 from tidecast.models.spec import Spec
+from tidecast.models.storage import model_file
 from tidecast.models.store import ModelStore
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster

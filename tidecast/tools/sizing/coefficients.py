@@ -7,12 +7,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tidecast.errors import SettingsError
-from tidecast.models import pretrained
+from tidecast.models.pretrained.network import shipped, spec_of
 from tidecast.models.spec import Spec
 
 ModelKind = Literal["none", "own", "shared", "both"]
 OWN = Spec(window=24, units=50)  # an own network, as the trainer makes it
-SHARED_NETWORK = pretrained.spec_of(pretrained.shipped().weights, "value")  # a cohort's, as the trainer makes it
+SHARED_NETWORK = spec_of(shipped().weights, "value")  # a cohort's, as the trainer makes it
 
 
 class _Frozen(BaseModel):

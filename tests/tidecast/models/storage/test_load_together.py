@@ -11,10 +11,10 @@ from safetensors.numpy import load, save
 
 from tests.harness.models import make_model, random_panel
 from tidecast.errors import ModelError, StoreError
-from tidecast.models import model_file
 from tidecast.models.model import FORMAT, Champion, Model, Models, NewestRows, SeasonProfiles
 from tidecast.models.own_model import OwnModel
 from tidecast.models.spec import Spec
+from tidecast.models.storage import model_file
 from tidecast.models.storage.file_names import Pointer
 from tidecast.models.store import ModelStore
 from tidecast.wire.state_format import ONLINE, PROFILE, numbers_in

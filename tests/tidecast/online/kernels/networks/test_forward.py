@@ -15,11 +15,12 @@ from tests.harness.oracles import linear_answers
 from tidecast.arrays import Float32, Int64
 from tidecast.models import experts, lstm
 from tidecast.models.spec import Spec
-from tidecast.online.kernels import linear, network, threads
-from tidecast.online.kernels.products import CACHE_LINE
+from tidecast.online.kernels import linear
+from tidecast.online.kernels.networks import forward, threads
+from tidecast.online.kernels.networks.products import CACHE_LINE
+from tidecast.online.kernels.networks.threads import Threads
+from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.threads import Threads
-from tidecast.online.weight_layout import WeightLayout
 from worker import compiling
 
 CLOSE = 1e-5
@@ -29,13 +30,13 @@ GRID = np.concatenate([np.linspace(-30, 30, 200_001), np.linspace(-0.01, 0.01, 2
 @njit
 def tanh(x: np.float32) -> np.float32:
     """Return the kernel's own tanh, as it is compiled into the worker's code."""
-    return network.tanh(x)
+    return forward.tanh(x)
 
 
 @njit
 def sigmoid(x: np.float32) -> np.float32:
     """Return the kernel's gate function."""
-    return network.sigmoid_from_tanh(network.tanh(np.float32(0.5) * x))
+    return forward.sigmoid_from_tanh(forward.tanh(np.float32(0.5) * x))
 
 
 @st.composite
@@ -201,7 +202,7 @@ def test_a_failure_in_a_thread_is_not_swallowed(monkeypatch: pytest.MonkeyPatch)
     def fail(*_: object) -> None:
         raise MemoryError("no room for the gates")
 
-    monkeypatch.setattr(network, "run_networks", fail)
+    monkeypatch.setattr(forward, "run_networks", fail)
     with pytest.raises(MemoryError, match="no room"):
         Threads(2).answers(windows(spec, 9), slab, np.zeros(9, np.int64), layout)
 
@@ -240,7 +241,7 @@ def test_the_linear_experts_answer_as_their_definition_says(seed: int, features:
 def test_nothing_is_compiled_once_the_worker_is_warm() -> None:
     """No shape, layout in memory or number of windows makes a batch wait for the compiler."""
     compiling.warm()
-    compiled: list[Any] = [network.run_networks, linear.linear_forecast]
+    compiled: list[Any] = [forward.run_networks, linear.linear_forecast]
     before = [len(function.signatures) for function in compiled]
     spec = Spec(window=5, units=4, features=("a", "b"), target="a", layers=2, bidirectional=True)
     layout, slab = packed(spec, networks(spec, 2))

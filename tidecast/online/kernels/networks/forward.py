@@ -14,7 +14,7 @@ import numpy as np
 
 from tidecast.arrays import Float32, Int64
 from tidecast.online.kernels.decorators import compiled, inlined, part
-from tidecast.online.kernels.products import CACHE_LINE, VECTOR, Matrix, multiply, prefetch
+from tidecast.online.kernels.networks.products import CACHE_LINE, VECTOR, Matrix, multiply, prefetch
 
 LANES = 16  # windows of one model that are computed side by side
 PREFETCHED = 2**16  # weights of the next model at most: a quarter of a common second cache

@@ -5,8 +5,10 @@ import pytest
 
 from tidecast.arrays import Float, Int64
 from tidecast.errors import ModelError
-from tidecast.models import pretrained
-from tidecast.models.pretrained import CHANNELS, LEAST_ROWS, WINDOW, Header, Pretrained
+from tidecast.models.pretrained import inputs
+from tidecast.models.pretrained import network as pretrained
+from tidecast.models.pretrained.network import Header, Pretrained
+from tidecast.models.pretrained.shape import CHANNELS, LEAST_ROWS, WINDOW
 from tidecast.models.time_grid import CLIP
 
 HELD = np.array([1, 3, 4, 5, 10, 31, 32, 33, 100, 300])
@@ -64,7 +66,7 @@ def plain_inputs(rows: Float, seasons: tuple[int, int]) -> tuple[Float, float]:
 def test_the_inputs_follow_their_definition(seasons: tuple[int, int]) -> None:
     """The compiled form is compared with these arrays, so these are compared with plain loops."""
     values = wave()
-    prepared = pretrained.inputs(values, ends_of(values), HELD, seasons_of(*seasons))
+    prepared = inputs.inputs(values, ends_of(values), HELD, seasons_of(*seasons))
     for i, held in enumerate(HELD):
         x, scale = plain_inputs(values[len(values) - held :], seasons)
         np.testing.assert_allclose(prepared.x[i], x, rtol=1e-5, atol=1e-5)
@@ -109,7 +111,7 @@ def test_twice_the_season_stands_for_a_second_one_that_is_not_known() -> None:
     """The network was trained so. Without the second lag the median skill on monthly series falls from .50 to .41."""
     seasons = np.array([[12, 0], [0, 0], [24, 168], [24, 168], [7, 365], [7, 365]])
     held = np.array([100, 100, 100, 200, 365, 366])
-    assert pretrained.lags(seasons, held).tolist() == [[12, 24], [0, 0], [24, 168], [24, 168], [7, 14], [7, 365]]
+    assert inputs.lags(seasons, held).tolist() == [[12, 24], [0, 0], [24, 168], [24, 168], [7, 14], [7, 365]]
 
 
 def test_an_answer_moves_with_the_level_and_the_unit() -> None:

@@ -1,33 +1,18 @@
-"""The pretrained network: one small LSTM for every series, trained on synthetic series alone and shipped as a file.
+"""The inputs of the pretrained network, which a cohort's network reads too.
 
-It forecasts the next value from the rows that a series has, at least `LEAST_ROWS`, with or without known seasons. The
-answer is a change relative to the newest value, in units of the window's usual change. This module reads the file and
-computes the answer in NumPy. `trainer/pretrain` made the file.
+The worker prepares them in `online/kernels/networks/inputs.py`; this is the definition in NumPy, by which the network
+was trained.
 """
 
-import json
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, deserialize
-from safetensors.numpy import save
 
-from tidecast.arrays import Bools, Float, Float32, Int64
-from tidecast.errors import ModelError
-from tidecast.models import lstm
+from tidecast.arrays import Bools, Float, Int64
 from tidecast.models.inputs import Inputs
-from tidecast.models.pretrained_shape import BEFORE, CHANNELS, LEAST_ROWS, SEASONS, USUAL, WINDOW
-from tidecast.models.spec import Spec
+from tidecast.models.pretrained.shape import BEFORE, CHANNELS, SEASONS, USUAL, WINDOW
 from tidecast.models.time_grid import CLIP
 
-# Of the file, its inputs and its scale. Other inputs need another `FORMAT` of models too: cohorts' networks read them.
-VERSION = 2
-FILE = "pretrained.safetensors"
-HEADER = "tidecast_pretrained"
 LONGEST_SECOND = 7  # times the first season: the training has no longer second one
 REPEATS = 7  # past seasons in the usual ones, at most
 OUTLYING = 5.0  # a change counts in the scale at most as this many usual ones
@@ -35,30 +20,6 @@ ROUNDS = 2  # of limiting the changes
 SMALLEST = 1e-9  # of the newest value: a smaller scale counts as 0
 UNCHANGED = 1e-300  # the scale of a window that does not change, whose forecast is its newest value
 LONGEST = 8.0  # the season length is read as its logarithm to the base 2 over this
-
-
-class Header(BaseModel):
-    """The origin of the weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    version: int
-    recipe: dict[str, int | float | str]  # everything that the training depends on, the seed included
-    scores: dict[str, float]  # skill over the last value on synthetic series that were not trained on
-
-
-class Pretrained(NamedTuple):
-    """The weights by the names of `Spec.shapes`, and their origin."""
-
-    header: Header
-    weights: Mapping[str, Float32]
-
-
-def spec_of(weights: Mapping[str, Float32], target: str) -> Spec:
-    """Return the spec of a network with the shapes of these weights, for this target."""
-    units = weights["lstm.0.forward.recurrent"].shape[0]
-    hidden = len(weights["hidden.bias"])
-    return Spec(target=target, window=WINDOW, units=units, hidden=hidden, seasonal=SEASONS, pretrained=True)
 
 
 class _Window(NamedTuple):
@@ -81,53 +42,6 @@ class _Usual(NamedTuple):
 
     naive: Float  # (n, WINDOW) of the values one, two and more seasons before the next row, less the newest value
     repeated: Float  # (n, WINDOW) of the changes at those times
-
-
-@cache
-def shipped() -> Pretrained:
-    """Read the network of the package once.
-
-    Raises:
-        ModelError: the file is damaged or of another version.
-    """
-    return decode(files("tidecast.models").joinpath(FILE).read_bytes())
-
-
-def encode(network: Pretrained) -> bytes:
-    """Encode a network to the bytes of its file."""
-    weights = {name: np.ascontiguousarray(part, np.float32) for name, part in network.weights.items()}
-    return save(weights, metadata={HEADER: network.header.model_dump_json()})
-
-
-def decode(content: bytes) -> Pretrained:
-    """Decode the bytes of a file.
-
-    Raises:
-        ModelError: the file is damaged or of another version.
-    """
-    try:
-        parts = dict(deserialize(content))
-        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        version = json.loads(metadata[HEADER])["version"]
-        if version != VERSION:
-            raise ModelError(f"pretrained network of version {version}, this program reads {VERSION}: reinstall it")
-        header = Header.model_validate_json(metadata[HEADER])
-        weights = {name: _array(part) for name, part in parts.items()}
-    except (SafetensorError, ValidationError, KeyError, TypeError, ValueError) as exc:
-        raise ModelError(f"{FILE} is damaged ({exc}): install Tidecast again") from exc
-    return Pretrained(header, weights)
-
-
-def forecast(network: Pretrained, values: Float, ends: Int64, held: Int64, seasons: Int64) -> Float:
-    """Forecast the next value of each window; NaN for fewer than `LEAST_ROWS` rows. The arguments are as for `inputs`.
-
-    Returns:
-        `(n,)` in the series' unit.
-    """
-    prepared = inputs(values, ends, held, seasons)
-    answer = lstm.forward(prepared.x, network.weights, "tanh")[:, 0]
-    result = np.where(prepared.size > UNCHANGED, prepared.restore(answer), prepared.base)
-    return np.where(held >= LEAST_ROWS, result, np.nan)
 
 
 def lags(seasons: Int64, held: Int64) -> Int64:
@@ -259,9 +173,3 @@ def _scale(window: _Window) -> Float:
 
 def _scaled(difference: Float, size: Float) -> Float:
     return np.clip(difference / size[:, None], -CLIP, CLIP)
-
-
-def _array(part: Mapping[str, Any]) -> Float32:
-    if part["dtype"] != "F32":
-        raise ValueError(f"weights of type {part['dtype']}")
-    return np.frombuffer(part["data"], np.float32).reshape(part["shape"])

@@ -6,9 +6,10 @@ import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.experts import LSTM
-from tidecast.online.kernels import linear, network
+from tidecast.online.kernels import linear
+from tidecast.online.kernels.networks import forward
+from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.weight_layout import WeightLayout
 
 SHARE = 8_000_000  # products in a piece: about a quarter of a millisecond
 WORTH = 8  # pieces that are worth another thread: with fewer it costs more than it saves on busy cores
@@ -34,12 +35,12 @@ class Threads:
         order = np.argsort(rows, kind="stable")
         piece = max(1, SHARE // (x.shape[1] * layout.size))
         some = max(piece, -(-len(order) // (PIECES * self._count)))
-        some += -some % network.LANES
+        some += -some % forward.LANES
         pieces = iter([order[first : first + some] for first in range(0, len(order), some)])
 
         def work() -> None:
             for piece in pieces:  # the next free thread takes the next piece
-                network.run_networks(x, piece, slab, rows, layout.shape, layout.offsets, results)
+                forward.run_networks(x, piece, slab, rows, layout.shape, layout.offsets, results)
 
         helped = []
         if self._others and len(order) > WORTH * piece:

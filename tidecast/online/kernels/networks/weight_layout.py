@@ -5,8 +5,8 @@ import numpy as np
 from tidecast.arrays import Float32, Int64
 from tidecast.models import lstm
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.network import NetworkShape
-from tidecast.online.kernels.products import CACHE_LINE, VECTOR
+from tidecast.online.kernels.networks.forward import NetworkShape
+from tidecast.online.kernels.networks.products import CACHE_LINE, VECTOR
 
 
 class WeightLayout:

@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
-from tidecast.models import pretrained, pretrained_shape
 from tidecast.models.inputs import LEAST_SPREAD, Inputs
+from tidecast.models.pretrained import inputs as pretrained
+from tidecast.models.pretrained.shape import BEFORE, CHANNELS, SEASONS, USUAL, WINDOW
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
@@ -23,7 +24,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _SCALING = (pretrained.OUTLYING, pretrained.SMALLEST, pretrained.UNCHANGED, pretrained.LONGEST)
-_USUAL, _BEFORE, _REPEATS = pretrained_shape.USUAL, pretrained_shape.BEFORE, pretrained.REPEATS
+_REPEATS = pretrained.REPEATS
 _BOUNDS = (CLIP, LEAST_SPREAD, _TINY)
 
 
@@ -75,7 +76,7 @@ def warm() -> None:
     spec = Spec(window=2, units=1, layers=2, hidden=1)
     rows = Rows(np.ones(2), at, at, at // 2)
     prepare(rows, spec, (numbers, numbers + 1), np.zeros((1, 0), np.int64))
-    prepare_pretrained(rows, np.zeros((1, pretrained_shape.SEASONS), np.int64))
+    prepare_pretrained(rows, np.zeros((1, SEASONS), np.int64))
 
 
 @compiled_exactly
@@ -132,14 +133,14 @@ def _spread(values: Float, first: int, width: int, window: int) -> float:
 
 
 def prepare_pretrained(rows: Rows, seasons: Int64) -> Inputs:
-    """Prepare the newest rows of series for the pretrained network, as `models/pretrained.inputs` defines it.
+    """Prepare the newest rows of series for the pretrained network, as `models/pretrained/inputs.py` defines it.
 
     Args:
         rows: the rows of the series.
         seasons: `(n, 2)` season lengths in rows; 0: not known.
     """
     n = len(seasons)
-    x = np.zeros((n, pretrained_shape.WINDOW, pretrained_shape.CHANNELS), np.float32)
+    x = np.zeros((n, WINDOW, CHANNELS), np.float32)
     base = np.empty(n)
     size = np.empty(n)
     _prepare_pretrained(rows, seasons, _SCALING, pretrained.ROUNDS, x, base, size)
@@ -177,9 +178,9 @@ def _prepare_pretrained(
             for s in range(seasons.shape[1]):
                 known[k, 3 + 3 * s] = _clipped(differences[k, 2 + 2 * s] / size[i])
                 known[k, 4 + 3 * s] = _clipped(differences[k, 3 + 2 * s] / size[i])
-            known[k, _USUAL - 1] = known[k, 2] * season
+            known[k, USUAL - 1] = known[k, 2] * season
             for j in range(3):
-                known[k, _USUAL + j] = _clipped(differences[k, 6 + j] / size[i])
+                known[k, USUAL + j] = _clipped(differences[k, 6 + j] / size[i])
 
 
 @part_exactly
@@ -197,7 +198,7 @@ def _write_differences(target: Float, seasons: Int64, known: Float32, difference
     window = len(differences)
     newest = len(target) - 1
     first = max(0, len(target) - window)
-    earliest = max(0, first - _BEFORE)
+    earliest = max(0, first - BEFORE)
     before = 0.0
     for row in range(earliest, first):
         before += target[row] - target[newest]

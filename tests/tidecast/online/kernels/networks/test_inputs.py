@@ -5,10 +5,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.harness.oracles import network_inputs
-from tidecast.models import pretrained, pretrained_shape
 from tidecast.models.inputs import calendar_inputs, rows_read
+from tidecast.models.pretrained import inputs as pretrained
+from tidecast.models.pretrained.shape import SEASONS
 from tidecast.models.spec import Spec
-from tidecast.online.kernels.network_inputs import prepare, prepare_pretrained
+from tidecast.online.kernels.networks.inputs import prepare, prepare_pretrained
 from tidecast.online.kernels.rows import Rows
 
 SPECS = st.builds(
@@ -63,7 +64,7 @@ def test_windows_are_prepared_for_the_pretrained_network_as_it_defines_them(held
     ends = np.cumsum(held)
     values = random.normal(size=int(ends[-1])) * random.choice([0.0, 1.0, 1e6])
     values[random.random(len(values)) < 0.1] *= 1e9
-    seasons = random.choice([0, 1, 4, 24, 100], (n, pretrained_shape.SEASONS))
+    seasons = random.choice([0, 1, 4, 24, 100], (n, SEASONS))
     rows = Rows(values, ends, np.array(held), np.ones(n, np.int64))
     prepared = prepare_pretrained(rows, seasons)
     expected = pretrained.inputs(values, ends, np.array(held), seasons)

@@ -1,0 +1,1 @@
+"""The pretrained network: its shape, its inputs, and its weights."""
