@@ -34,13 +34,15 @@ DIGEST = 32  # bytes of a SHA-256
 HEAD = len(MAGIC) + 2 * DIGEST  # the stamp identifies the compiled source, the digest covers all but itself
 _PACKAGE = Path(__file__).parent
 _KERNELS = _PACKAGE / "online" / "kernels"
-# The functions and constants of these files become part of compiled code in other files.
+# The functions and constants of these files may become part of compiled code in other files.
 SOURCES = (
     *sorted(_KERNELS.rglob("*.py")),
     *(
-        _PACKAGE / "models" / name
-        for name in ("calendar_seasons.py", "experts.py", "gross_errors.py", "inputs.py", "time_grid.py")
+        _PACKAGE / "models" / f"{name}.py"
+        for name in ("calendar_seasons", "experts", "gross_errors", "inputs", "lstm", "time_grid")
     ),
+    *sorted((_PACKAGE / "models" / "pretrained").glob("*.py")),
+    _PACKAGE / "durations.py",
     _PACKAGE / "online" / "outlier_guard.py",
     _PACKAGE / "wire" / "state_format.py",
 )

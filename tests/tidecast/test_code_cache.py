@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -285,8 +285,22 @@ def test_a_worker_starts_beside_a_damaged_file(
 
 def test_every_file_whose_constants_are_compiled_renews_the_code() -> None:
     """A constant is part of the machine code: a change of one in another file would have no effect."""
-    for kernel in (file for file in code_cache.SOURCES if file.parent.name == "kernels"):
-        for node in ast.walk(ast.parse(kernel.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and any(name.name.isupper() for name in node.names):
-                source = Path(str(import_module(node.module).__file__))
-                assert source in code_cache.SOURCES or not source.is_relative_to(code_cache._PACKAGE), source
+    for kernel in (file for file in code_cache.SOURCES if "kernels" in file.parts):
+        for source in _sources_of_constants(ast.parse(kernel.read_text())):
+            assert source in code_cache.SOURCES or not source.is_relative_to(code_cache._PACKAGE), (kernel, source)
+
+
+def _sources_of_constants(module: ast.Module) -> Iterator[Path]:
+    """Yield the files whose constants a module imports, or reads from a module that it imports."""
+    imports = [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom) and node.module]
+    read = {node.value.id for node in ast.walk(module) if _is_constant_of_a_name(node)}
+    for node in imports:
+        for name in node.names:
+            if name.name.isupper():
+                yield Path(str(import_module(str(node.module)).__file__))
+            elif (name.asname or name.name) in read:
+                yield Path(str(import_module(f"{node.module}.{name.name}").__file__))
+
+
+def _is_constant_of_a_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr.isupper() and isinstance(node.value, ast.Name)
