@@ -33,7 +33,7 @@ from worker.stop import Stop
 pytestmark = pytest.mark.settings(worker={"block": "1ms"})
 
 PAGE = Path(__file__).parents[3] / "docs" / "inputs.md"
-HEAD = "| what is sent | disposition | reason | what becomes of it, or what the dead letter says |\n|---|---|---|---|\n"
+HEAD = "| input | disposition | reason | result, or text of the dead letter |\n|---|---|---|---|\n"
 GONE = "rename or delete that key"
 SPEC = Spec(window=4, units=3)
 WIDE: dict[str, Any] = {"center": (0.0,) * 3, "scale": (1.0,) * 3}
