@@ -40,22 +40,29 @@ class WorkerSettings(Group):
 
     name: str = Field(
         "",
-        description="Who holds the lease; the same name takes its own lease back at once. "
+        description="The worker's name in its leases. After a restart the same name takes its leases back at once. "
         "Empty: host, process and a random part.",
     )
     lease: Duration = Field(
-        as_written("5s"), gt=0, le=LONGEST_LEASE_S, description="How long a silent worker keeps its partition."
+        as_written("5s"),
+        gt=0,
+        le=LONGEST_LEASE_S,
+        description="How long a partition stays with a worker that does not renew its lease.",
     )
     batch: int = Field(1000, ge=1, le=10_000, description="How many readings one commit answers at most.")
     batch_bytes: Size = Field(
         as_written("16MB"), ge=1, description="About how many bytes of readings one commit answers."
     )
     block: Duration = Field(as_written("250ms"), ge=0.001, description="How long one read waits for readings.")
-    lag_group: str = Field("tidecast", description="The passive consumer group whose lag other tools can show.")
+    lag_group: str = Field(
+        "tidecast",
+        description="A passive consumer group, kept at the committed offset so that other tools can show its lag.",
+    )
     forecasts_kept: int = Field(1_000_000, ge=1, description="How many forecasts stay in their stream at most.")
     wait_for_group: str = Field(
         "",
-        description="A consumer group of `forecasts` that is waited for: what it has not acknowledged is not trimmed.",
+        description="A consumer group of `forecasts`. Forecasts that it has not acknowledged are not trimmed; "
+        "at the bound the worker waits.",
     )
     wait_replicas: int = Field(
         0, ge=0, le=10, description="How many replicas must have each commit before the next one. 0: none."
@@ -85,25 +92,27 @@ class SeriesSettings(Group):
         400,
         ge=2,
         le=2048,
-        description="How many rows a series remembers at least: what its first model can look back on.",
+        description="How many rows a series keeps at least, for its first model to read.",
     )
-    max_gap: int = Field(3, ge=0, le=1000, description="How many missing steps in a row are interpolated.")
+    max_gap: int = Field(3, ge=0, le=1000, description="How many missing steps in a row are interpolated at most.")
     level: float = Field(0.9, gt=0, lt=1, description="The probability with which an interval covers the reading.")
     more_levels: tuple[Level, ...] = Field((), max_length=8, description="Levels of further intervals, such as [0.5].")
     horizon: int = Field(1, ge=1, le=48, description="How many steps ahead every reading is answered.")
     minimum: float | None = Field(None, description="No forecast and no interval goes below; 0 for counts.")
     maximum: float | None = Field(None, description="No forecast and no interval goes above.")
     max_series: int = Field(
-        100_000, ge=1, description="How many series a partition remembers at most; a reading of another is dead."
+        100_000,
+        ge=1,
+        description="How many series a partition holds at most; a reading of a further series becomes a dead letter.",
     )
     max_entry_bytes: Size = Field(
         as_written("64KB"),
         ge=1024,
-        description="How many bytes a reading's fields may have together; a larger reading is dead.",
+        description="How many bytes a reading's fields may have together; a larger reading becomes a dead letter.",
     )
 
     expire: Duration | None = Field(
-        None, gt=0, description="A series without a reading for so long is deleted with its models. Empty: never."
+        None, gt=0, description="A series without a reading for this long is deleted with its models. Empty: never."
     )
     units: dict[str, str] = Field(
         {}, description="Units for tables and the dashboard, by a pattern of names; the first that matches counts."
@@ -133,7 +142,7 @@ class AnomalyRule(Group):
     """When a reading is an anomaly.
 
     Attributes:
-        muted: whether no event is written; forecasts are marked all the same.
+        muted: whether events are left out; forecasts are marked all the same.
     """
 
     threshold: float = Field(
@@ -145,9 +154,11 @@ class AnomalyRule(Group):
     least_deviation: float = Field(0.0, ge=0, description="Smaller errors do not count, in the unit of the series.")
     least_duration: int = Field(1, ge=1, description="How many readings in a row must be unusual.")
     cool_down: int = Field(
-        100, ge=0, description="How many readings after an anomaly begin no other one, unless an error is a new one."
+        100,
+        ge=0,
+        description="After an anomaly, how many readings do not begin another one, unless their error is a new spike.",
     )
-    muted: bool = Field(False, description="Whether no event is written; forecasts are marked all the same.")
+    muted: bool = Field(False, description="Whether events are left out; forecasts are marked all the same.")
 
 
 class AnomalyOverride(Group):
@@ -216,7 +227,7 @@ class ForecastsSettings(Group):
 
     merged: bool = Field(
         False,
-        description="With several partitions: whether every forecast is added to the plain stream `forecasts` as well.",
+        description="Whether, with several partitions, every forecast is also added to the plain stream `forecasts`.",
     )
 
 
@@ -234,14 +245,24 @@ class TrainSettings(Group):
     patience: int = Field(5, ge=1, description="How many epochs without a better validation loss end a training.")
     batch: int = Field(64, ge=1, description="How many examples one step of the optimiser averages.")
     learning_rate: float = Field(6e-3, gt=0, description="The step size of Adam.")
-    warm_epochs: int = Field(4, ge=1, description="The epochs of a training that starts from the champion, at most.")
-    warm_patience: int = Field(3, ge=1, description="The patience of such a training.")
-    warm_rate: float = Field(0.45, gt=0, le=1, description="The share of the learning rate that such a training takes.")
+    warm_epochs: int = Field(4, ge=1, description="As `epochs`, for a training that starts from the champion.")
+    warm_patience: int = Field(3, ge=1, description="As `patience`, for a training that starts from the champion.")
+    warm_rate: float = Field(
+        0.45, gt=0, le=1, description="The share of `learning_rate` for a training that starts from the champion."
+    )
     shared_epochs: int = Field(3, ge=0, description="The epochs of a cohort's network; 0: none is trained.")
-    validation: float = Field(0.1, gt=0, lt=0.9, description="The share of the training part that stops it early.")
+    validation: float = Field(
+        0.1,
+        gt=0,
+        lt=0.9,
+        description="The share of the training part that is kept for validation: its loss stops the training early.",
+    )
     test: float = Field(0.15, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
     seed: int = Field(
-        0, ge=0, lt=2**32, description="Of the initial weights, the order of the examples, and the fit of own experts."
+        0,
+        ge=0,
+        lt=2**32,
+        description="The seed of the initial weights, the order of the examples, and the fit of own experts.",
     )
 
 
@@ -250,15 +271,18 @@ class RetrainSettings(Group):
 
     every: Period | None = Field(
         None,
-        description="How long from one retraining to the next, as 6h or 7d; `never`: no schedule. "
-        "Empty, and `cron` too: 6h where the training packages are installed and the store can be written, else never.",
+        description="The time from one retraining to the next, such as 6h or 7d; `never`: no schedule. "
+        "If this and `cron` are empty: 6h where the training packages are installed and the store can be written, "
+        "else never.",
     )
     cron: str | None = Field(
         None, description='Retrain at these times, as five fields of crontab: `"0 3 * * *"`. Empty: see `every`.'
     )
     time_zone: str = Field("UTC", description="The zone of `cron`, such as `Europe/Berlin`.")
     jitter: Duration = Field(
-        as_written("0s"), ge=0, description="Put each run off by up to so long, so that not all workers train at once."
+        as_written("0s"),
+        ge=0,
+        description="Delay each run by a random time up to this, so that not all workers train at once.",
     )
     pattern: str = Field("*", description="Which series: a pattern of their names, such as `boiler-*`.")
     since: Moment | None = Field(
@@ -266,26 +290,27 @@ class RetrainSettings(Group):
     )
     history: Path | None = Field(None, description="The directory of archived readings, to learn from them too.")
     min_history: int = Field(200, ge=20, description="How many readings a series needs for its first model.")
-    min_new: int = Field(50, ge=8, description="How many readings a champion must not have seen yet to be due.")
+    min_new: int = Field(50, ge=8, description="How many new readings make a series with a champion due.")
     scheduler: SchedulerAddress = Field(
         "",
         description="The scheduler of Dask whose workers train, such as `tcp://scheduler:8786`. Empty: the run itself.",
     )
-    budget: Duration = Field(
-        as_written("10m"), description="How long a run trains: the series that gain most come first."
-    )
-    timeout: Duration = Field(as_written("1h"), description="A run that takes longer is ended.")
+    budget: Duration = Field(as_written("10m"), description="How long a run trains; the most urgent series come first.")
+    timeout: Duration = Field(as_written("1h"), description="A run that takes longer is killed.")
     memory: Size = Field(
-        as_written("4GB"), ge=256 * 2**20, description="A run that takes more resident memory is ended."
+        as_written("4GB"), ge=256 * 2**20, description="A run that takes more resident memory is killed."
     )
     low_priority: bool = Field(
         True,
-        description="A run takes only processor time that nobody else wants. "
-        "`false`: as much as any other program, where it would hardly get on.",
+        description="Whether a run uses only idle processor time. "
+        "Set `false` on a machine that is always busy, where it would hardly advance.",
     )
     retries: int = Field(3, ge=0, description="How often a run that failed is tried again, later each time.")
     probation: int = Field(
-        100, ge=0, description="Over how many readings a new champion must not be worse than the former. 0: none."
+        100,
+        ge=0,
+        description="For how many readings a new champion is compared with the former one, and rolled back if it is "
+        "worse. 0: none.",
     )
 
     @property
@@ -350,10 +375,10 @@ class DashboardSettings(Group):
         "127.0.0.1",
         description="The address that the dashboard listens on: IPv4, IPv6 or a name; `::` is every address.",
     )
-    port: int = Field(8088, ge=0, le=65535, description="Its port; 0 picks a free one.")
+    port: int = Field(8088, ge=0, le=65535, description="The port of the dashboard; 0 picks a free one.")
     token: SecretStr = Field(
         SecretStr(""),
-        description="What a viewer must know, 8 characters or more; it also turns the buttons on. "
-        "Needed where others reach `host`.",
+        description="The token that viewers enter, 8 characters or more. It also turns the buttons on. "
+        "Required if other machines can reach `host`.",
     )
     max_series: int = Field(10_000, ge=1, description="How many series the dashboard holds at most: 8 kB each.")

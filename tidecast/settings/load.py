@@ -76,19 +76,21 @@ class Settings(BaseSettings):
     def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
         return no_truth(value, cls.model_fields[str(info.field_name)])
 
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Where Redis listens.")
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="The address of Redis.")
     redis_cluster: bool = Field(False, description="Whether `redis_url` names a server of a Redis Cluster.")
     redis_ca: Path | None = Field(
-        None, description="The certificate of the authority that signed Redis' own, for `rediss://`; else the system's."
+        None,
+        description="For `rediss://`: the certificate of the authority that signed Redis' certificate. "
+        "Empty: the system's authorities.",
     )
-    redis_timeout: Duration = Field(as_written("5s"), gt=0, description="How long one command may take.")
+    redis_timeout: Duration = Field(as_written("5s"), gt=0, description="How long one command to Redis may take.")
     namespace: Annotated[str, AfterValidator(check_namespace)] = Field("", description="A prefix for every key.")
     partitions: int = Field(
-        1, ge=1, le=256, description="How many partitions the series are spread over, until `tidecast repartition`."
+        1, ge=1, le=256, description="The first number of partitions; `tidecast repartition` changes it."
     )
     store: Path = Field(Path("models"), description="The directory of the models.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level of a line in the log: debug, info, warning or error."
+        "info", description="The least severe lines in the log: debug, info, warning or error."
     )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="The form of the log's lines: text, json, or auto, which is text on a terminal only."
