@@ -28,7 +28,7 @@ from worker.probes import ProbeServer
 STAGES = ("read", "handle", "commit")
 FAILURES = ("redis", "refused", "step", "model", "fenced", "conflict", "bucket")
 CHANGES = ("acquired", "released", "lost")
-OUTCOMES = ("finished", "retried", "failed", "cancelled")
+RESULTS = ("finished", "retried", "failed", "cancelled")
 BATCH_BUCKETS = (1, 10, 100, 1000, 10_000)
 RUN_BUCKETS = (1, 10, 60, 300, 900, 3600, 14_400)
 
@@ -238,7 +238,7 @@ class RetrainMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
-            "tidecast_retrain_runs", "Runs of the schedule, by how they ended.", ["outcome"], registry=registry
+            "tidecast_retrain_runs", "Runs of the schedule, by how they ended.", ["result"], registry=registry
         )
         self._seconds = Histogram(
             "tidecast_retrain_seconds", "Duration of a run of the schedule.", buckets=RUN_BUCKETS, registry=registry
@@ -249,19 +249,19 @@ class RetrainMetrics:
         self._last = Gauge(
             "tidecast_retrain_last_timestamp_seconds",
             "When a run of the schedule last ended so; 0: not since the worker began.",
-            ["outcome"],
+            ["result"],
             registry=registry,
         )
         self._next.set(math.nan)
-        for outcome in OUTCOMES:
-            self._runs.labels(outcome)
-            self._last.labels(outcome)
+        for result in RESULTS:
+            self._runs.labels(result)
+            self._last.labels(result)
         self._due: dict[int, float] = {}
 
-    def ended(self, outcome: str, seconds: float) -> None:
+    def ended(self, result: str, seconds: float) -> None:
         """Record a run that finished, failed, was cancelled or is to be retried."""
-        self._runs.labels(outcome).inc()
-        self._last.labels(outcome).set_to_current_time()
+        self._runs.labels(result).inc()
+        self._last.labels(result).set_to_current_time()
         self._seconds.observe(seconds)
 
     def next_run(self, partition: int, at: float | None) -> None:

@@ -44,7 +44,7 @@ class AnomalyOracle:
         fresh = rarities[2] >= least and self.since_unusual_error >= 10
         self.since_unusual_error = 0 if rarities[2] >= 2.2 else self.since_unusual_error + 1
         self.lasted = self.lasted + 1 if unusual else 0
-        begins = self.lasted >= self.rule.least_duration and (self.cooling == 0 or fresh)
+        begins = self.lasted >= self.rule.min_duration and (self.cooling == 0 or fresh)
         self.cooling = self.rule.cool_down if begins else max(0, self.cooling - 1)
         self.raised = self.raised + 0.15 if begins else max(0.0, self.raised - 4.0 * 0.15 / self.rule.threshold)
         return self._bits(begins=begins, calm=rarest < math.log10(self.rule.threshold) - 1), rarest
@@ -91,7 +91,7 @@ class AnomalyOracle:
         )
         self.limits[starts] = sizes[starts]
         self.excesses[starts] = 0.2
-        counts = (np.sign(deviations) != -self._direction()) & (sizes >= self.rule.least_deviation)
+        counts = (np.sign(deviations) != -self._direction()) & (sizes >= self.rule.min_deviation)
         return np.where(counts & (self.seen > 50), np.minimum(rarities, 9), 0.0)
 
     def _direction(self) -> float:

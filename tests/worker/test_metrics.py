@@ -13,7 +13,7 @@ from tidecast.connection.lag import Lag
 from tidecast.listening import ListenAddress
 from tidecast.online.drift import Drift
 from tidecast.wire import Event
-from worker.metrics import CHANGES, FAILURES, OUTCOMES, STAGES, Health
+from worker.metrics import CHANGES, FAILURES, RESULTS, STAGES, Health
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ def test_what_is_rare_is_shown_before_it_happens() -> None:
     read = Health().registry.get_sample_value
     assert {0.0} == {read("tidecast_failures_total", {"kind": kind}) for kind in FAILURES}
     assert {0.0} == {read("tidecast_lease_changes_total", {"change": change}) for change in CHANGES}
-    assert {0.0} == {read("tidecast_retrain_runs_total", {"outcome": outcome}) for outcome in OUTCOMES}
-    assert {0.0} == {read("tidecast_retrain_last_timestamp_seconds", {"outcome": outcome}) for outcome in OUTCOMES}
+    assert {0.0} == {read("tidecast_retrain_runs_total", {"result": outcome}) for outcome in RESULTS}
+    assert {0.0} == {read("tidecast_retrain_last_timestamp_seconds", {"result": outcome}) for outcome in RESULTS}
 
 
 def test_how_the_last_run_of_the_schedule_ended_can_be_told() -> None:
@@ -163,7 +163,7 @@ def test_how_the_last_run_of_the_schedule_ended_can_be_told() -> None:
     health = Health()
 
     def ended(outcome: str) -> float:
-        return health.registry.get_sample_value("tidecast_retrain_last_timestamp_seconds", {"outcome": outcome}) or 0.0
+        return health.registry.get_sample_value("tidecast_retrain_last_timestamp_seconds", {"result": outcome}) or 0.0
 
     health.retraining.ended("finished", 1.0)
     assert ended("finished") > ended("failed")

@@ -151,8 +151,8 @@ class AnomalyRule(Group):
     direction: Literal["above", "below", "both"] = Field(
         "both", description="Whether readings above or below the forecast count."
     )
-    least_deviation: float = Field(0.0, ge=0, description="Smaller errors do not count, in the unit of the series.")
-    least_duration: int = Field(1, ge=1, description="How many readings in a row must be unusual.")
+    min_deviation: float = Field(0.0, ge=0, description="Smaller errors do not count, in the unit of the series.")
+    min_duration: int = Field(1, ge=1, description="How many readings in a row must be unusual.")
     cool_down: int = Field(
         100,
         ge=0,
@@ -167,8 +167,8 @@ class AnomalyOverride(Group):
     pattern: str = Field(description="Which series: a pattern of their names, such as `boiler-*`.")
     threshold: float | None = Field(None, ge=100)
     direction: Literal["above", "below", "both"] | None = None
-    least_deviation: float | None = Field(None, ge=0)
-    least_duration: int | None = Field(None, ge=1)
+    min_deviation: float | None = Field(None, ge=0)
+    min_duration: int | None = Field(None, ge=1)
     cool_down: int | None = Field(None, ge=0)
     muted: bool | None = None
 
@@ -207,10 +207,10 @@ class ExpertSettings(Group):
     series: tuple[OwnExpert, ...] = Field(
         (), description="An own expert for some series; the first pattern that matches counts."
     )
-    patience: Duration = Field(
+    timeout: Duration = Field(
         as_written("100ms"), gt=0, le=60, description="How long an own expert may take for a forecast."
     )
-    per_batch: Duration = Field(
+    batch_timeout: Duration = Field(
         as_written("1s"), gt=0, le=60, description="How long all own experts may take for a batch of readings."
     )
     memory: Size = Field(

@@ -4,7 +4,7 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-OUTCOMES = ("delivered", "refused")
+RESULTS = ("delivered", "refused")
 
 
 class NotifyMetrics:
@@ -16,7 +16,7 @@ class NotifyMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
-            "tidecast_notifications", "Events posted, or refused by the receiver.", ["outcome"], registry=registry
+            "tidecast_notifications", "Events posted, or refused by the receiver.", ["result"], registry=registry
         )
         self._failures = Counter(
             "tidecast_notification_failures", "Messages that were not delivered at once.", registry=registry
@@ -25,13 +25,13 @@ class NotifyMetrics:
             "tidecast_notification_lag_seconds", "Age of the oldest event that is to be posted.", registry=registry
         )
         lag.set_function(self._lag_s)
-        for outcome in OUTCOMES:
-            self._events.labels(outcome)
+        for result in RESULTS:
+            self._events.labels(result)
         self.oldest_ms: int | None = None  # of the events that are to be posted, epoch milliseconds; None: none waits
 
-    def ended(self, outcome: str, events: int) -> None:
-        """Count events by their outcome."""
-        self._events.labels(outcome).inc(events)
+    def ended(self, result: str, events: int) -> None:
+        """Count events by their result."""
+        self._events.labels(result).inc(events)
 
     def failed(self) -> None:
         """Count a message that was not delivered, and will be sent again."""

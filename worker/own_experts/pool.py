@@ -1,6 +1,6 @@
 """Run experts of the users' own in a child process, with limits of time and memory.
 
-An expert that raises an error, gives no number or takes longer than `experts.patience` is left out for a minute, then
+An expert that raises an error, gives no number or takes longer than `experts.timeout` is left out for a minute, then
 for two, and so on up to an hour. After a call that took too long the process is killed and another one started. The
 worker never waits for the start of the process or for the loading of an expert: until then the expert has no forecast.
 """
@@ -89,7 +89,7 @@ class ExpertPool:
         child = self._running(now)
         if child:
             self._wait_for(child, [calls[i] for i in ready], now)
-        deadline = now + self._settings.per_batch
+        deadline = now + self._settings.batch_timeout
         for place, i in enumerate(ready):
             child = self._process
             if child is None or child.loading:
@@ -129,8 +129,8 @@ class ExpertPool:
         """Count the experts of a batch whose time was up; the log reports them now and then."""
         self.usage.skipped += experts
         if times := self._limiter.count("skipped"):
-            allowed = duration_text(self._settings.per_batch)
-            remedy = "raise experts.per_batch, use faster experts, or more partitions and workers"
+            allowed = duration_text(self._settings.batch_timeout)
+            remedy = "raise experts.batch_timeout, use faster experts, or more partitions and workers"
             log.warning("own experts were not called", experts=experts, allowed=allowed, times=times, remedy=remedy)
 
     def _running(self, now: float) -> _Process | None:
@@ -197,11 +197,11 @@ class ExpertPool:
     def _call(self, child: _Process, call: OwnCall, deadline: float) -> Float | None:
         if not self._send(child, Predict(call.series, call.windows)):
             return None
-        each_s = self._settings.patience
+        each_s = self._settings.timeout
         if not child.connection.poll(max(each_s, min(each_s * len(call.windows), deadline - self._clock()))):
             self._end(child)
             allowed = duration_text(each_s)
-            self._fail(call.series, f"its expert took longer than {allowed}: make it faster, or raise experts.patience")
+            self._fail(call.series, f"its expert took longer than {allowed}: make it faster, or raise experts.timeout")
             return None
         answer = self._receive(child, call.series)
         if answer is None or answer.forecasts is None:

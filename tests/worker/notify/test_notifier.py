@@ -72,7 +72,7 @@ def test_a_receiver_that_fails_gets_every_event_once_it_is_back(
     assert after
     assert (0, "", True) == (after.failing_since_ms, after.error, after.sent_ms > 0)
     assert 3 == notifying.count("tidecast_notification_failures_total")
-    assert 5 == notifying.count("tidecast_notifications_total", outcome="delivered")
+    assert 5 == notifying.count("tidecast_notifications_total", result="delivered")
 
 
 def test_a_thousand_events_pass_a_receiver_that_is_away_for_a_minute(
@@ -110,7 +110,7 @@ def test_a_message_that_is_refused_is_split_until_the_odd_event_is_found(
     assert ["10"] == anomalies(redis, 10, 1)
     notifying.run(60)
     assert [*details, "10"] == inbox.details()
-    assert 1 == notifying.count("tidecast_notifications_total", outcome="refused")
+    assert 1 == notifying.count("tidecast_notifications_total", result="refused")
 
 
 def test_messages_keep_to_the_rate(redis: Redis, settings: Settings, inbox: Inbox) -> None:

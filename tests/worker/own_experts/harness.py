@@ -48,4 +48,4 @@ def source_settings(file: Path, patience: str) -> ExpertSettings:
     """Return settings that give the series `Twice-1` the expert `Twice` of the file, and so on."""
     names = [*re.findall(r"class (\w+)", EXPERTS_FILE), "Missing"]
     series = tuple({"pattern": f"{name}-*", "source": f"{file}:{name}"} for name in names)
-    return ExpertSettings(series=series, patience=patience, per_batch="60s", memory="512MB")
+    return ExpertSettings(series=series, timeout=patience, batch_timeout="60s", memory="512MB")

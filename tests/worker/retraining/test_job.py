@@ -154,7 +154,7 @@ def test_the_first_run_is_one_interval_after_the_first_start(bench: Bench) -> No
     fields = record(bench.redis)
     assert ("every 1h", "finished", "1", "1") == (fields["trigger"], fields["state"], fields["tries"], fields["runs"])
     assert int(fields["started_ms"]) <= int(fields["ended_ms"])
-    assert 1.0 == bench.health.registry.get_sample_value("tidecast_retrain_runs_total", {"outcome": "finished"})
+    assert 1.0 == bench.health.registry.get_sample_value("tidecast_retrain_runs_total", {"result": "finished"})
     assert 1.0 == bench.health.registry.get_sample_value("tidecast_retrain_seconds_count")
     assert NOW + 2 * HOUR == bench.health.registry.get_sample_value("tidecast_retrain_next_timestamp_seconds")
 

@@ -29,8 +29,8 @@ RULE = np.dtype(
             ("rarity", np.float64),  # of an anomaly, at least
             ("readings", np.float64),  # in which a calm series has one anomaly: 10 to the power of the rarity
             ("direction", np.float64),  # 1: above; -1: below; 0: both
-            ("least_deviation", np.float64),
-            ("least_duration", np.float64),
+            ("min_deviation", np.float64),
+            ("min_duration", np.float64),
             ("cool_down", np.float64),
         ],
     )
@@ -72,8 +72,8 @@ def rule_numbers(rule: AnomalyRule) -> Float:
             math.log10(rule.threshold),
             rule.threshold,
             DIRECTIONS[rule.direction],
-            rule.least_deviation,
-            rule.least_duration,
+            rule.min_deviation,
+            rule.min_duration,
             rule.cool_down,
         ]
     )
@@ -100,7 +100,7 @@ def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float, known: bool) 
     fresh = error_rarity >= least and anomaly.restless == 0
     anomaly.restless = ORDINARY if error_rarity >= SLIGHTLY else max(0.0, anomaly.restless - 1.0)
     anomaly.lasted = anomaly.lasted + 1.0 if unusual else 0.0
-    begins = anomaly.lasted >= rule.least_duration and (anomaly.cooling == 0 or fresh)
+    begins = anomaly.lasted >= rule.min_duration and (anomaly.cooling == 0 or fresh)
     if begins:
         anomaly.raised += RAISED
         anomaly.cooling = rule.cool_down
@@ -165,7 +165,7 @@ def _see(anomaly: Any, rule: Any, way: int, deviation: float) -> float:
     """Return the rarity of a deviation, 0 if the rule ignores it; it raises the reading's, and the way learns it."""
     rarity = _learn_size(anomaly, way, abs(deviation))
     anomaly.surprise = max(anomaly.surprise, rarity)
-    if deviation * rule.direction < 0 or abs(deviation) < rule.least_deviation:
+    if deviation * rule.direction < 0 or abs(deviation) < rule.min_deviation:
         return 0.0
     anomaly.rarity = max(anomaly.rarity, rarity)
     return rarity

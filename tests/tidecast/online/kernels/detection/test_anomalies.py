@@ -57,8 +57,8 @@ def begins(y: Float, yhat: Float | float = 0.0, **rule: Any) -> list[int]:
         {},
         {"threshold": 300.0},
         {"direction": "above"},
-        {"direction": "below", "least_deviation": 2.0},
-        {"threshold": 200.0, "least_duration": 2, "cool_down": 5},
+        {"direction": "below", "min_deviation": 2.0},
+        {"threshold": 200.0, "min_duration": 2, "cool_down": 5},
     ],
 )
 @pytest.mark.parametrize("seed", [1, 2])
@@ -114,8 +114,8 @@ def test_a_small_step_is_found_by_the_level() -> None:
     [
         ({"direction": "above"}, [AT]),
         ({"direction": "below"}, [AT + 100]),
-        ({"least_deviation": 7.0}, []),
-        ({"least_duration": 2}, []),
+        ({"min_deviation": 7.0}, []),
+        ({"min_duration": 2}, []),
         ({"cool_down": 0}, [AT, AT + 100]),
         ({"threshold": 1e9}, []),
     ],
