@@ -50,7 +50,7 @@ test-monitoring: $(INSTALLED) warm ## test the alerts and the dashboard with a r
 test-browser: $(INSTALLED) warm chromium ## drive the dashboard in a real Chromium (ARGS='-k name')
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-pictures: $(INSTALLED) warm chromium ## take the dashboard's pictures in docs/images anew
+pictures: $(INSTALLED) warm chromium ## take the dashboard's pictures in docs/images again
 	$(BIN)/python -m pytest -m browser tests/browser/test_pictures.py --pictures docs/images $(ARGS)
 
 chromium:

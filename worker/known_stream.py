@@ -65,7 +65,7 @@ class KnownStream:
             now: seconds of a clock that never runs backwards.
 
         Raises:
-            RedisError: Redis is away; the same entries are read again.
+            RedisError: Redis does not answer; the same entries are read again.
         """
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
@@ -78,7 +78,7 @@ class KnownStream:
             ms: epoch milliseconds by the ids of the stream's server.
 
         Raises:
-            RedisError: Redis is away; the same entries are read again.
+            RedisError: Redis does not answer; the same entries are read again.
         """
         for _ in range(WAITS):
             if self._read_all() > ms:

@@ -52,7 +52,7 @@ class Worker:
         membership: the other workers; None for a worker without others.
         router: of readings that were pushed elsewhere than to their partition; None if there is nowhere else.
         layouts: makes the worker follow the number of partitions; None: it stays.
-        known: the values that are known ahead; None: there are none.
+        known: the values that are known ahead; None without any.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class Worker:
 
         Args:
             now: epoch seconds.
-            stop: ends the round early, and wakes it from a pause. Without it there is no pause, and an error is raised
-                instead of handled.
+            stop: ends the round early, and wakes it from a pause. Without it the round never pauses, and raises errors
+                instead of handling them.
 
         Returns:
             The number of readings answered. None: no partition is held, or readings may wait in one not served.

@@ -147,7 +147,7 @@ class ProbeServer:
         now = time.monotonic()
         if now - self._reported_at >= REPORT_S:
             self._reported_at = now
-            log.warning("health port in trouble", error=f"{context.get('message')}: {context.get('exception')!r}")
+            log.warning("health port failed", error=f"{context.get('message')}: {context.get('exception')!r}")
 
 
 async def _head(reader: asyncio.StreamReader) -> list[bytes]:

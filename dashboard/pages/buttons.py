@@ -25,7 +25,7 @@ def buttons(actions: Actions, follower: Follower, series: str) -> None:
 
     with ui.element("div").classes("buttons"):
         _mute_buttons(actions, follower, series)
-        again = _button("Retrain", f"Train {series} anew now?", lambda: actions.retrain(series))
+        again = _button("Retrain", f"Train {series} again now?", lambda: actions.retrain(series))
         _button("Roll back", f"Let the former version of {series} answer again?", roll_back)
 
     def look() -> None:

@@ -63,15 +63,15 @@ class _List:
             self._show()
 
     def _show(self) -> None:
-        wanted = self._filter
-        counts = Counter(letter.reason for letter in wanted.letters)
-        if wanted.reason:
-            counts.setdefault(wanted.reason, 0)
+        selection = self._filter
+        counts = Counter(letter.reason for letter in selection.letters)
+        if selection.reason:
+            counts.setdefault(selection.reason, 0)
         options = {"": ALL} | {reason: f"{reason} {count_text(count)}" for reason, count in counts.most_common()}
-        self._reason.set_options(options, value=wanted.reason)
-        letters = select(wanted.letters, wanted.reason, wanted.series)
-        self._count.set_text(_count_sentence(len(letters), len(wanted.letters)))
-        self._table.set_content(letters_html(letters[:SHOWN]) if letters else "" if wanted.letters else NONE)
+        self._reason.set_options(options, value=selection.reason)
+        letters = select(selection.letters, selection.reason, selection.series)
+        self._count.set_text(_count_sentence(len(letters), len(selection.letters)))
+        self._table.set_content(letters_html(letters[:SHOWN]) if letters else "" if selection.letters else NONE)
 
     def _by_reason(self, event: events.ValueChangeEventArguments[str]) -> None:
         self._change(event.value, self._filter.series)

@@ -172,7 +172,7 @@ def test_the_button_retrains_and_the_page_shows_what_came_of_it(
             page.goto(f"{address}/series?name=boiler-7&token={TOKEN}")
             page.wait_for_selector(".badge.is-no-model")
             page.click("button:has-text('Retrain')")
-            page.click("text=Train boiler-7 anew now?")
+            page.click("text=Train boiler-7 again now?")
             page.click("text=Yes")
             page.wait_for_selector("button:has-text('Retrain'):disabled")
             page.wait_for_selector(".badge.is-retraining")

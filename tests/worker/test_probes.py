@@ -206,7 +206,7 @@ def test_without_a_descriptor_left_the_server_waits_instead_of_trying_without_en
                 assert 200 == ask(server)[0]
         finally:
             server.close()
-    assert [("health port in trouble", "warning")] == [(line["event"], line["log_level"]) for line in lines]
+    assert [("health port failed", "warning")] == [(line["event"], line["log_level"]) for line in lines]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Client:
                 BadReading is a ValueError too.
             SettingsError: Redis stores no valid number of partitions.
             ClosedError: the client was closed.
-            RedisError: Redis is away, or refuses the command.
+            RedisError: Redis does not answer, or refuses the command.
 
         The client never repeats a push by itself. A push that fails with a ConnectionError or TimeoutError of Redis may
         or may not have arrived. With `ts` it is safe to repeat: the worker forecasts once for each time of a series,
@@ -206,7 +206,7 @@ class Client:
         Raises:
             SettingsError: an argument is out of range, or Redis stores no valid number of partitions.
             ClosedError: the client was closed, before or during the iteration.
-            RedisError: Redis is away at the beginning, or for too long, or refuses the command.
+            RedisError: Redis does not answer at the beginning, or for too long, or refuses the command.
         """
         return self._following("forecasts", since, FORECASTS, block_ms, stop_when_idle, give_up_s)
 

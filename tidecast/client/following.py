@@ -155,7 +155,7 @@ class Following(Generic[T]):
             self._failures = 0
             raise exc
         if self._failures == 2:
-            _log.warning("Redis is away, trying again until it is back: %s", explain(exc))
+            _log.warning("Redis does not answer, trying again until it does: %s", explain(exc))
         return min(PAUSES_S[0] * 2.0 ** min(self._failures - 2, 10), PAUSES_S[1])
 
     def reconnected(self, now: float) -> bool:

@@ -174,7 +174,7 @@ class AsyncCluster(redis.asyncio.cluster.RedisCluster):
 
 @contextmanager
 def _as_connection_errors() -> Iterator[None]:
-    """Raise connection errors for a cluster that is away or moving a slot, so that callers handle both alike."""
+    """Raise connection errors for a cluster that does not answer or moves a slot, so that callers handle both alike."""
     try:
         yield
     except RedisClusterException as exc:

@@ -18,7 +18,7 @@ def read_known_stream(redis: Redis, settings: Settings) -> KnownValues:
     that it is for was loaded later, and counts as always known.
 
     Raises:
-        RedisError: Redis is away, or refuses.
+        RedisError: Redis does not answer, or refuses.
     """
     values = KnownValues()
     for page in pages_of(redis, known_keys(settings.namespace)[0], b"-", b"+"):

@@ -70,7 +70,7 @@ def shrinking(redis: Redis, portion: Portion, ask: Callable[[int], T]) -> T:
     repeated once, and must not change anything in Redis.
 
     Raises:
-        ConnectionError, TimeoutError: Redis is away, or closes the connection because of a single entry.
+        ConnectionError, TimeoutError: Redis does not answer, or closes the connection because of a single entry.
     """
     once_more = True
     while True:

@@ -46,23 +46,23 @@ def read_repartition(redis: Redis, namespace: str) -> Repartition | None:
         return None
     try:
         fields: dict[str, Any] = orjson.loads(raw)
-        wanted = Repartition(**fields)
-        if Layout.decode(str(wanted.partitions)) is None or not isinstance(wanted.generation, int):
+        repartition = Repartition(**fields)
+        if Layout.decode(str(repartition.partitions)) is None or not isinstance(repartition.generation, int):
             raise ValueError(raw)
     except (ValueError, TypeError) as exc:
         raise SettingsError(f"{key} in Redis is not a repartition: delete it, then give the command again") from exc
-    return wanted
+    return repartition
 
 
-def order_repartition(redis: Redis, namespace: str, wanted: Repartition) -> bool:
+def order_repartition(redis: Redis, namespace: str, repartition: Repartition) -> bool:
     """Store a repartition; return False if another one is stored."""
-    return bool(redis.set(repartition_key(namespace), _encode(wanted), nx=True))
+    return bool(redis.set(repartition_key(namespace), _encode(repartition), nx=True))
 
 
-def remove_repartition(redis: Redis, namespace: str, wanted: Repartition) -> None:
+def remove_repartition(redis: Redis, namespace: str, repartition: Repartition) -> None:
     """Remove a repartition that has ended, unless another one is stored by now."""
-    redis.register_script(_REMOVE)(keys=[repartition_key(namespace)], args=[_encode(wanted)])
+    redis.register_script(_REMOVE)(keys=[repartition_key(namespace)], args=[_encode(repartition)])
 
 
-def _encode(wanted: Repartition) -> bytes:
-    return orjson.dumps(asdict(wanted))
+def _encode(repartition: Repartition) -> bytes:
+    return orjson.dumps(asdict(repartition))

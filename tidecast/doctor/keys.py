@@ -29,8 +29,8 @@ IN_RETRAIN = ("next_ms", "due_ms", "retry_ms", "expires_ms", "tries", "runs", "s
 LONGEST_SHOWN = 40  # most bytes of an invalid value that are shown
 _REMEDIES = {
     "epoch": "delete the key while no worker runs: no worker takes a partition whose epoch cannot be counted up",
-    "started_ms": "the next run writes it anew",
-    "ended_ms": "the end of the next run writes it anew",
+    "started_ms": "the next run writes it again",
+    "ended_ms": "the end of the next run writes it again",
 }
 PAGE = 50  # fields in a reply, since states may be large
 LOOKED_AT = 1000  # most fields of a partition's states that are checked: a worker reads all states or none
@@ -96,5 +96,5 @@ def state(case: Case) -> Iterator[Finding]:
             form = raw[0] if raw else "none"
             problem = f"{len(odd)} of {len(heads)} states in {keys.state} are of another format, such as {form} of "
             problem += f"{name.decode(errors='backslashreplace')}; this version reads {STATE_FORMAT}"
-            remedy = f"run the version of the worker that wrote them, or delete {keys.state} to begin its windows anew"
+            remedy = f"run the version of the worker that wrote them, or delete {keys.state} to start its windows again"
             yield Finding("state", "error", problem, remedy)

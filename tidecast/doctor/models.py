@@ -65,15 +65,15 @@ def _broken(models: ModelStore) -> Iterator[Finding]:
     except (OSError, ValueError, LookupError, TypeError) as exc:
         problem = f"a series.json in {models.root} cannot be read: {exc}"
         yield Finding(
-            "champions", "error", problem, "restore the store, or delete that series' directory and train it anew"
+            "champions", "error", problem, "restore the store, or delete that series' directory and train it again"
         )
         return
     for series in served:
         try:
             models.load(series)
         except StoreError as exc:
-            remedy = f"`tidecast models promote` another version of {series!r}, or train it anew"
+            remedy = f"`tidecast models promote` another version of {series!r}, or train it again"
             yield Finding("pointer", "error", str(exc), remedy)
         except (ModelError, OSError) as exc:
-            remedy = f"`tidecast models rollback {series}`, train it anew, or restore the file"
+            remedy = f"`tidecast models rollback {series}`, train it again, or restore the file"
             yield Finding("champions", "error", f"the champion of {series!r} cannot be loaded: {exc}", remedy)

@@ -17,7 +17,7 @@ def partitions(case: Case) -> Iterator[Finding]:
     """Check the number of partitions in Redis."""
     key, _ = common_keys(case.settings.namespace)
     if case.redis.type(key) != b"string":
-        return  # there is no worker yet, or `types` reports it
+        return  # no worker has started yet, or `key_types` reports the key
     try:
         layout = decode_layout(key, cast("bytes", case.redis.get(key)), case.settings.namespace)
     except SettingsError as exc:

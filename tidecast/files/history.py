@@ -32,7 +32,7 @@ class History:
         values: `(readings, features)`, finite; a missing feature has its last value, or NaN without `carry`.
         notes: a sentence about each repair.
         left_out: the times of gross errors, in epoch milliseconds; their values were replaced.
-        known: the values that are known ahead of its readings; None: there are none.
+        known: the values that are known ahead of its readings; None if nothing is known ahead.
     """
 
     series: str
@@ -150,7 +150,7 @@ def _tidy(parts: Sequence[SeriesRows], *, carry: bool) -> History | Refusal:
 
 @dataclass(slots=True)
 class _Rows:
-    """The rows of a series during its repairs, each of which leaves a note."""
+    """The rows of a series during its repairs; each repair adds a note."""
 
     ts: Int64  # (rows,) epoch milliseconds
     values: Float  # (rows, features)

@@ -14,7 +14,7 @@ SHORTEST = 4  # rows: fewer do not hold two seasons of two rows
 
 
 def calendar_days(step_ms: float) -> tuple[float, float]:
-    """Return the calendar seasons of a series, in days, the shorter first; 0: there is none. It may be compiled.
+    """Return the calendar seasons of a series, in days, the shorter first; 0 for a missing one. It may be compiled.
 
     Args:
         step_ms: the time between two rows, in milliseconds, above 0.

@@ -32,7 +32,7 @@ class Cohort:
 
 
 def nearest_cohort(target: str, step_ms: float, cohorts: Iterable[Cohort]) -> Cohort | None:
-    """Return the cohort with this target and the nearest step, or None if none is within `SAME_STEP`."""
+    """Return the cohort with this target and the nearest step, or None without one within `SAME_STEP`."""
     near = [
         cohort
         for cohort in cohorts
@@ -44,7 +44,7 @@ def nearest_cohort(target: str, step_ms: float, cohorts: Iterable[Cohort]) -> Co
 def by_cohort(
     members: Iterable[Member], target_and_step: Callable[[Member], tuple[str, float]], known: Iterable[Cohort]
 ) -> dict[Cohort, list[Member]]:
-    """Assign every series to its nearest cohort; where none is near, the series of the shortest step begins one.
+    """Assign every series to its nearest cohort. Of series without a near one, that of the shortest step begins one.
 
     Args:
         members: the series.

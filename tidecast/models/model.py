@@ -146,7 +146,7 @@ class SeasonProfiles:
 
     Attributes:
         numbers: `(PROFILE_NUMBERS,)`, a `PROFILE` for each season; its period is 0 where the season has none.
-        bins: `(SEASONS, MOST_BINS)`, NaN where nothing is known.
+        bins: `(SEASONS, MOST_BINS)`, NaN where not known.
     """
 
     numbers: Int64
@@ -173,7 +173,7 @@ class Model:
         newest: the newest rows of its history; None: not known.
         online: the numbers of an `ONLINE` after the newest reading of its history; None: not known.
         own: an expert of the user's own; None: it has none.
-        profiles: of its long seasons after that history; None: there are none.
+        profiles: of its long seasons after that history; None without long seasons.
     """
 
     header: Header

@@ -200,7 +200,7 @@ class ModelStore:
             series: the series.
             number: the version.
             published: whether it is new, and a shadow test follows.
-            through: a folder of the store's file system in which the pointer is prepared. Whoever removes that folder
+            through: a folder of the store's file system in which the pointer is prepared. A process that removes it
                 prevents the move. None: the series' folder.
 
         Raises:

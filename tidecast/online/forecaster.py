@@ -206,7 +206,7 @@ class Forecaster:
         return bool(np.isnan(values).any())
 
     def silences(self, last: str, as_of_ms: int) -> BatchResult | None:
-        """Return a result without readings that reports the series that have become silent; None: there are none.
+        """Return a result without readings that reports the series that have become silent; None without such series.
 
         Args:
             last: the id of the last entry that was handled.

@@ -1,7 +1,7 @@
 """Run the worker's compiled loops over many windows of one series at once, for the trainer and for pictures.
 
-Windows are `(n, rows, features)`, the newest row last, of which the last `held`, `(n,)`, are real; the values before
-them are ignored.
+Windows are `(n, rows, features)`, the newest row last. The last `held` rows, `(n,)`, are real; the values before them
+are ignored.
 """
 
 from collections.abc import Sequence

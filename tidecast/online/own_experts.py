@@ -42,4 +42,4 @@ class OwnRunner(Protocol):
     """Calls experts of the users' own."""
 
     def forecast(self, calls: Sequence[OwnCall]) -> tuple[list[Float], list[OwnFailure]]:
-        """Return the forecasts of each call, `(n,)`, NaN where there is none, and the experts that failed."""
+        """Return the forecasts of each call, `(n,)`, NaN for a missing one, and the experts that failed."""

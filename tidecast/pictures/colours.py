@@ -31,9 +31,9 @@ class Theme:
         red: errors.
         amber: warnings.
         green: success.
-        experts: an area for each expert, in the order of `EXPERTS`: what repeats the past in purple, smoothing in teal,
-            linear experts from yellow to red, networks in blue, what learns online in green, and the
-            median and the user's own apart from all.
+        experts: an area for each expert, in the order of `EXPERTS`. Naive experts are purple, smoothing is teal, linear
+            experts are yellow to red, networks blue, and experts that learn online green. The median and the user's own
+            have colours apart from all.
         other: the area of all experts with a small share.
     """
 

@@ -134,7 +134,7 @@ class SeriesSettings(Group):
         return maximum
 
     def unit_of(self, series: str) -> str:
-        """Return the unit of a series' values; empty if none is set."""
+        """Return the unit of a series' values; empty without one."""
         return next((unit for pattern, unit in self.units.items() if fnmatchcase(series, pattern)), "")
 
 
@@ -174,7 +174,7 @@ class AnomalyOverride(Group):
 
 
 class AnomalySettings(AnomalyRule):
-    """The rule by which readings are anomalies, and the exceptions from it by series."""
+    """The rule for anomalies, and its exceptions by series."""
 
     series: tuple[AnomalyOverride, ...] = Field(
         (), description="Other rules for some series; the first pattern that matches counts."

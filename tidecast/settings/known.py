@@ -32,7 +32,7 @@ class CalendarRule(Group):
 
 
 class KnownSettings(Group):
-    """What is known ahead of series without being pushed."""
+    """The settings of known values: how many are kept, and the special days and clocks of series."""
 
     kept: int = Field(1_000_000, ge=1, description="About how many entries of known values stay in their stream.")
     calendars: tuple[CalendarRule, ...] = Field(

@@ -101,7 +101,7 @@ def _parsed(text: str, parse: Callable[[str], object]) -> object:
 
 
 def _scheduler(value: str) -> str:
-    """Return the address of a scheduler of Dask unchanged; empty is none.
+    """Return the address of a scheduler of Dask unchanged; empty without one.
 
     Raises:
         ValueError: it is not an address.
@@ -112,7 +112,7 @@ def _scheduler(value: str) -> str:
 
 
 def _bucket(value: str) -> str:
-    """Return the address of a bucket unchanged; empty is none.
+    """Return the address of a bucket unchanged; empty without one.
 
     Raises:
         ValueError: it is not an address, or contains a key.

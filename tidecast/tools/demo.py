@@ -75,7 +75,7 @@ def run(redis_url: str | None, out: Path, *, as_json: bool, dashboard: bool = Tr
 
     Raises:
         SettingsError: the folder cannot be written, or the address is invalid.
-        RedisError: the user's Redis is away, or refuses.
+        RedisError: the user's Redis does not answer, or refuses.
         TidecastError: a package is not installed, or a program failed.
     """
     if any(find_spec(name) is None for name in PACKAGES):

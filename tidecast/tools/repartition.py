@@ -39,17 +39,17 @@ def repartition(
         raise SettingsError(f"--to is {partitions}: give a number from 1 to {MOST_PARTITIONS}")
     with connect(settings) as redis:
         layout = _layout(redis, settings.namespace)
-        wanted = read_repartition(redis, settings.namespace)
-        if wanted is None or wanted.generation <= layout.generation:
+        change = read_repartition(redis, settings.namespace)
+        if change is None or change.generation <= layout.generation:
             if layout.partitions == partitions:
                 return partitions, partitions
-            wanted = _order(redis, layout, partitions)
-        if wanted.partitions != partitions:
+            change = _order(redis, layout, partitions)
+        if change.partitions != partitions:
             raise TidecastError(
-                f"a repartition to {wanted.partitions} is under way: wait for it with --to {wanted.partitions}"
+                f"a repartition to {change.partitions} is under way: wait for it with --to {change.partitions}"
             )
-        _wait(redis, settings.namespace, wanted, patience_s, pause)
-        return wanted.former, wanted.partitions
+        _wait(redis, settings.namespace, change, patience_s, pause)
+        return change.former, change.partitions
 
 
 def _layout(redis: Redis, namespace: str) -> Layout:
@@ -65,16 +65,16 @@ def _order(redis: Redis, layout: Layout, partitions: int) -> Repartition:
     now_ms = server_ms(redis)
     if not workers(redis, layout.namespace, [], now_ms):
         raise TidecastError("no worker runs, and workers move the series: start `tidecast worker` first")
-    wanted = Repartition(partitions, layout.partitions, layout.generation + 1, now_ms, **user_and_host())
-    while not order_repartition(redis, layout.namespace, wanted):
+    change = Repartition(partitions, layout.partitions, layout.generation + 1, now_ms, **user_and_host())
+    while not order_repartition(redis, layout.namespace, change):
         stored = read_repartition(redis, layout.namespace)
         if stored is not None:
             return stored
-    return wanted
+    return change
 
 
 def _wait(
-    redis: Redis, namespace: str, wanted: Repartition, patience_s: float, pause: Callable[[float], object]
+    redis: Redis, namespace: str, change: Repartition, patience_s: float, pause: Callable[[float], object]
 ) -> None:
     """Wait until a repartition has ended.
 
@@ -82,7 +82,9 @@ def _wait(
         TidecastError: it takes too long.
     """
     ends_at = time.monotonic() + patience_s
-    while _layout(redis, namespace).generation < wanted.generation:
+    while _layout(redis, namespace).generation < change.generation:
         if time.monotonic() >= ends_at:
-            raise TidecastError(f"not done after {patience_s:g} s: {STAYS}; `tidecast doctor` says why it stands still")
+            raise TidecastError(
+                f"not done after {patience_s:g} s: {STAYS}; `tidecast doctor` shows why it stands still"
+            )
         pause(LOOK_EVERY_S)

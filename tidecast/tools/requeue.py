@@ -35,7 +35,7 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
 
     Raises:
         SettingsError: Redis stores no valid number of partitions.
-        RedisError: Redis is away; the same call may be repeated.
+        RedisError: Redis does not answer; the same call may be repeated.
     """
     results: Counter[str] = Counter()
     with connect(settings) as redis:

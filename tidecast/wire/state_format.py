@@ -50,7 +50,7 @@ def _singles(*names: str) -> Fields:
 
 
 PROFILE_FIELDS: Fields = [  # as in `online/kernels/placing/profiles.py`
-    *_floats("period"),  # of the season, in milliseconds; 0: there is no profile
+    *_floats("period"),  # of the season, in milliseconds; 0 without a profile
     ("number", np.int64),  # of this profile among those of the series
     ("bins", np.int64),
     ("next_row", np.int64),  # the number of the next row to learn from
@@ -155,7 +155,7 @@ WATCH = np.dtype(  # as in `online/kernels/detection/watching.py`
             # When the newest reading arrived, and when the series counts as silent; 0: it is not watched. Milliseconds.
             *_floats("arrived", "due"),
             *_floats("changed_ts"),  # the first reading with the present value
-            *_floats("anomaly_ts"),  # begin of the present anomaly; 0: there is none
+            *_floats("anomaly_ts"),  # start of the present anomaly; 0 without one
             *_floats("level", "jump", "jump_ts"),  # recent level; a jump's distance from it, 0: none; its time
             *_singles("gap", "longest_gap", "on_time"),  # between arrivals, ms: mean, longest; readings that came live
             *_singles("run", "longest_run"),  # readings without a change: now, and at most
@@ -206,8 +206,8 @@ RECORD = np.dtype(  # followed by a tracker for each level
 SHADOW_TEST = np.dtype(
     (
         np.record,
-        # Readings compared, the sum of the differences and of their squares, 1 once the former model must replace the
-        # new one, and the time of the last reading that the former model has processed.
+        # `readings` are those compared, `differences` and `squares` sums over them. `to_roll_back` is 1 once the former
+        # model must replace the new one. `last_ts` is the last reading that the former model has processed.
         _floats("version", "former", "readings", "differences", "squares", "to_roll_back", "last_ts"),
     )
 )

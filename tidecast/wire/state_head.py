@@ -266,7 +266,7 @@ def rows_in(stored: Mapping[int, bytes], newest: bytes, length: int, appended: i
 
 
 def bins_in(stored: Mapping[int, bytes], season: int, profile: Any) -> Float32:
-    """Return the bins of a season's profile, `(MOST_BINS,)`; NaN where nothing is known.
+    """Return the bins of a season's profile, `(MOST_BINS,)`; NaN where not known.
 
     Args:
         stored: the blocks by the number of their field.

@@ -80,7 +80,7 @@ class DaskEngine:
 
         Raises:
             StoreError, SettingsError: a worker cannot use the store, or has another version of Tidecast.
-            TidecastError: the scheduler is away for too long.
+            TidecastError: the scheduler does not come back in time.
         """
         while self._shards:
             for future in self._ended:

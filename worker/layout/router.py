@@ -59,7 +59,7 @@ class Router:
         """Route the oldest readings of all streams in the order of their ids; return their number.
 
         Raises:
-            RedisError: Redis is away; the same readings are routed again.
+            RedisError: Redis does not answer; the same readings are routed again.
             StreamError: a key is of the wrong type.
             Unavailable: Redis refuses temporarily.
         """

@@ -34,7 +34,7 @@ def sources_of(redis: Redis, layout: Layout) -> list[Source]:
     """Return the streams whose readings are routed in a layout, the plain one first.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis does not answer.
     """
     closed = [source for sources in closed_by_generation(redis, layout) for source in sources]
     if layout.numbers[0] == 1:  # the plain stream was that of the only partition

@@ -1,4 +1,4 @@
-"""Run `tidecast notify` as a process: check the settings, handle signals, and try again when Redis is away."""
+"""Run `tidecast notify` as a process: check the settings, handle signals, and try again when Redis does not answer."""
 
 import os
 import time
@@ -55,7 +55,7 @@ def run(settings: Settings, health_port: int | None = None) -> None:
     stop = stop_on_signals()
 
     def make() -> Notifier:
-        redis = connect(settings)  # raises while a cluster is away
+        redis = connect(settings)  # raises while a cluster does not answer
         present = PresentSettings(settings, redis)
         ttl_s = 3 * settings.notify.timeout + 2 * settings.redis_timeout + POLL_S  # one step takes less
         right = NotifyRight(redis, present, owner, ttl_s)

@@ -87,7 +87,7 @@ class Notifier:
             The seconds to wait before the next step.
 
         Raises:
-            RedisError, Unavailable, StreamError: Redis is away, refuses, or holds a key of another type.
+            RedisError, Unavailable, StreamError: Redis does not answer, refuses, or holds a key of another type.
         """
         if now < self._stepped_at:  # the clock was set back
             self._group_began = self._post_at = -math.inf

@@ -54,7 +54,7 @@ class Receiver:
         """Post a JSON body.
 
         Raises:
-            DeliveryError: the receiver is away, takes too long, or answers with a status other than 2xx.
+            DeliveryError: the receiver does not answer, takes too long, or answers with a status other than 2xx.
         """
         connection = self._connection()
         late = threading.Event()

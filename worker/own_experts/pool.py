@@ -1,6 +1,6 @@
 """Run experts of the users' own in a child process, with limits of time and memory.
 
-An expert that raises an error, gives no number or takes longer than `experts.timeout` is left out for a minute, then
+If an expert raises an error, gives no number or takes longer than `experts.timeout`, it is left out for a minute, then
 for two, and so on up to an hour. After a call that took too long the process is killed and another one started. The
 worker never waits for the start of the process or for the loading of an expert: until then the expert has no forecast.
 """

@@ -56,8 +56,8 @@ def entries_from(received: ReceivedBytes, stream: bytes) -> tuple[RawEntries | N
     """Receive the entries of the next reply, which is one to XREAD for this stream.
 
     Returns:
-        The entries, and the bytes received after the reply. None: the reply holds no entries, because there are none or
-        it is an error, and the bytes are those of the reply.
+        The entries, and the bytes received after the reply. None: the reply holds no entries or is an error,
+        and the bytes are those of the reply.
 
     Raises:
         ConnectionError: the connection was closed.

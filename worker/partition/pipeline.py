@@ -38,7 +38,7 @@ class PipelinedConnection:
             arguments: their number.
 
         Raises:
-            ConnectionError, TimeoutError: Redis is away; it may or may not have received the commands.
+            ConnectionError, TimeoutError: Redis does not answer; it may or may not have received the commands.
         """
         connection = self._connection = self._connection or self._pool.get_connection()
         if _is_closed(connection):
@@ -55,7 +55,7 @@ class PipelinedConnection:
 
         Raises:
             ResponseError: Redis has refused the command.
-            ConnectionError, TimeoutError: Redis is away.
+            ConnectionError, TimeoutError: Redis does not answer.
         """
         return self._connected.read_response()
 
@@ -64,7 +64,7 @@ class PipelinedConnection:
 
         Raises:
             ResponseError: Redis has refused the command.
-            ConnectionError, TimeoutError: Redis is away.
+            ConnectionError, TimeoutError: Redis does not answer.
         """
         connection = self._connected
         entries, rest = entries_from(ReceivedBytes(connection), stream.encode())

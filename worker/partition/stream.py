@@ -137,7 +137,7 @@ class Stream:
             values = self._redis.hmget(self.keys.offset, ["last", "read", "before"])
         last, read, before = cast("list[bytes | None]", values)
         if last is None:
-            raise Conflict(f"{self.keys.offset} is gone: acquire the partition anew")
+            raise Conflict(f"{self.keys.offset} is gone: acquire the partition again")
         return Progress(last.decode(), (whole_number(read) or 0) - (whole_number(before) or 0))
 
     def states(self) -> Iterator[dict[str, bytes]]:

@@ -65,7 +65,7 @@ class RetrainJob:
         """Run the job if it is due; return when to call this again, in epoch seconds.
 
         Raises:
-            RedisError: Redis is away; the result of a finished run is written in the next call.
+            RedisError: Redis does not answer; the result of a finished run is written in the next call.
         """
         self._say()
         now_ms = self._now_ms()

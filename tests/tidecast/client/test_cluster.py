@@ -234,7 +234,7 @@ async def test_an_iteration_goes_on_when_a_server_restarts(
             assert "1-0" == await step()
             coming = asyncio.ensure_future(step())
             server.kill()
-            while "Redis is away" not in caplog.text:
+            while "Redis does not answer" not in caplog.text:
                 await asyncio.sleep(0.01)
             server.start()
             while "2-0" not in {entry_id for entry_id, _ in published(redis)}:

@@ -17,7 +17,7 @@ from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import ClosedError, SettingsError, StreamError, TidecastError
 
-AWAY, BACK = "Redis is away, trying again", "Redis is back after"
+AWAY, BACK = "Redis does not answer, trying again", "Redis is back after"
 
 
 @pytest.fixture

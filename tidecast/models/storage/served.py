@@ -12,7 +12,7 @@ class Served:
         self._names: frozenset[str] = frozenset()
 
     def names(self) -> frozenset[str]:
-        """Return the names of all series with a champion; the same object while there is no change."""
+        """Return the names of all series with a champion; the same object until they change."""
         is_first = self._position == 0
         self._position, moved = self._store.moves_since(self._position)
         if moved:

@@ -79,9 +79,9 @@ def _inherit(errors: Float32, evidence: Bytes, answers: Float, actual: float) ->
 def blend(errors: Float32, evidence: Bytes, answers: Float, weights: Float) -> float:
     """Write the weights, `(experts,)`, and return the sum of the forecasts by weight.
 
-    A weight is `exp(-s * (E / E_min - 1))` over the sum of all, where E is the error with the prior, the worse of an
-    expert's records counts, and s is `SHARPNESS`, less at first. Only experts with a forecast get one; while the error
-    of the last value is not known, the last value gets it all.
+    A weight is `exp(-s * (E / E_min - 1))` over the sum of all. E is the error with the prior, by the worse of an
+    expert's records. s is `SHARPNESS`, less at first. Only experts with a forecast get a weight. While the error of the
+    last value is not known, the last value gets all of it.
     """
     _write_excesses(errors, evidence, answers, weights)
     sharpness = SHARPNESS * min(1.0, (FIRST_READINGS + evidence[NAIVE]) / SHARPNESS_READINGS)
@@ -153,7 +153,7 @@ def _cost_of_failure(errors: Float32, answers: Float, expert: int) -> float:
 
 @part_exactly
 def _write_compared(errors: Float32, evidence: Bytes, answers: Float, compared: Float) -> None:
-    """Write the errors of one record by which experts are compared, `(experts,)`: with the prior; NaN: left out."""
+    """Write the errors to compare the experts by, `(experts,)`, of one record with the prior; NaN: left out."""
     compared[:] = np.nan
     for expert in _ORDER:
         if not math.isfinite(answers[expert]):

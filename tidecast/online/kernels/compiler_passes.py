@@ -1,4 +1,4 @@
-"""The passes by which numba compiles the kernels, in two thirds of the time that its usual passes take.
+"""The passes of numba that compile the kernels, in two thirds of the time that its usual passes take.
 
 Numba optimises each function and makes machine code of it, and then does both again within each caller. A part is
 called only by compiled functions, so here no machine code is made of a part on its own. Passes for closures, array
@@ -62,7 +62,7 @@ class KernelCompiler(CompilerBase):
 
 
 class _FusedLibrary(JITCodeLibrary):
-    """The code of a part, of which machine code is made only within its callers."""
+    """The code of a part; its machine code is made only within its callers."""
 
     def _finalize_final_module(self) -> None:
         self._finalized = True

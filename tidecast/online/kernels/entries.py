@@ -227,7 +227,7 @@ def _decimal(text: Bytes, begin: int, length: int, powers: Float) -> float:
 
 @part_exactly
 def _exponent(text: Bytes, at: int, stop: int) -> tuple[int, int]:
-    """Return an exponent such as `e-7`, and the place after it; 0 if there is none."""
+    """Return an exponent such as `e-7`, and the place after it; 0 without one."""
     if text[at] != E and text[at] != SMALL_E:
         return 0, 0
     at += 1

@@ -1,7 +1,7 @@
 """Three linear experts of one series that learn from every reading, by recursive least squares with forgetting.
 
 They predict the next change from terms: recent changes, the distances from smoothed levels, and for each of two seasons
-the changes and the level one season before, or, if the season is too long for the window, the terms of its profile. The
+the changes and the level one season before. A season that is too long for the window has the terms of its profile. The
 experts are nested: without a season, with the first, with both. One Cholesky factor of the discounted moments serves
 all three, because the terms of a smaller expert come first.
 
@@ -63,7 +63,7 @@ class Coefficients(NamedTuple):
 
     @classmethod
     def empty(cls, n: int) -> Self:
-        """Return room for `n` readings; for 0 readings nothing is kept."""
+        """Return room for `n` readings; with 0 readings the loops keep none of them."""
         return cls(np.empty((n, _EXPERTS, ONLINE_TERMS)), np.empty((n, 2)), np.empty(n))
 
 

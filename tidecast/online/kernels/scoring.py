@@ -112,7 +112,7 @@ class Readings(NamedTuple):
         doubted: `(n,)`, how many readings in a row, this one last, are doubted: no record learns from them.
         moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
         arrived: `(n,)` epoch milliseconds.
-        above: `(n,)` the distance from the profile of a long season; NaN where none is known.
+        above: `(n,)` the distance from the profile of a long season; NaN where not known.
         rules: `(n,)` addresses of the rules of anomalies; 0: the series is not watched, as it is that of a shadow.
         longer_first: `(n,)` not 0: the second season is shorter than the first.
     """

@@ -26,7 +26,7 @@ from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at, record_at
 from tidecast.wire.state_format import BLOCK, SEASONS, STEPS_REMEMBERED, WINDOW_FIELDS
 
-NEVER = -(2**63)  # milliseconds: the time of the newest reading while there is none
+NEVER = -(2**63)  # milliseconds: stands for the time of the newest reading before the first one
 FARTHEST = 2.0**62  # steps: the longest gap that is counted
 # The numbers of a window in memory. The first ones are stored.
 WINDOW_IN_MEMORY = np.dtype(
@@ -40,7 +40,7 @@ WINDOW_IN_MEMORY = np.dtype(
             ("room", np.int64),  # rows of the buffer
             ("buffer", np.int64),  # address of the rows, `(room, width)`
             ("filled", np.int64),  # address of the marks of interpolated rows, `(room,)`
-            ("bins", np.int64),  # address of the profiles' bins, `(SEASONS, MOST_BINS)`; 0: there are none
+            ("bins", np.int64),  # address of the profiles' bins, `(SEASONS, MOST_BINS)`; 0 without profiles
             ("unsaved_bins", np.int64, (SEASONS,)),  # bits of the blocks of bins that are not yet stored
         ],
     )

@@ -22,12 +22,19 @@ def describe_state(head: bytes) -> dict[str, Any]:
     """Return a state without its rows, ready for JSON.
 
     Returns:
-        `version` (of the model that forecast last), `last_ts` (epoch milliseconds), `readings` (rows appended since its
-        window began), `step_ms`, `condition` (one of `SERIES_STATES`), `value` (the newest), `unchanged` (readings
-        since it changed), `never_changed`, `unchanged_before` (the longest such run), `changed_ts` (when it changed),
-        `errors` (by expert, discounted, the worse of its records), `drift` (by kind, in thresholds: an alarm at 1),
-        `no_alarm_for` (readings until another alarm is possible), `guarded_for` (readings for which the blend is still
-        watched after a shock), `probation` (None without a shadow test).
+        A dict with these keys.
+
+        - `version`: the model that forecast last.
+        - `last_ts`: the time of the last reading, epoch milliseconds.
+        - `readings`: rows appended since the window began.
+        - `step_ms`, `condition` (one of `SERIES_STATES`), and `value`, the newest.
+        - `unchanged`: readings since the value changed; `never_changed`; `unchanged_before`: the longest such run.
+        - `changed_ts`: when the value changed.
+        - `errors`: by expert, discounted, the worse of its records.
+        - `drift`: by kind, as a share of the threshold: 1 is an alarm.
+        - `no_alarm_for`: readings until another alarm is possible.
+        - `guarded_for`: readings for which the blend is still guarded after a shock.
+        - `probation`: None without a shadow test.
 
     Raises:
         StateError: the state is of another version, or cut short.

@@ -121,7 +121,7 @@ class SeriesState:
         return [Tracker.on(numbers) for numbers in trackers_of(self.record, self.levels)]
 
     def expect(self, levels: int, further: int) -> None:
-        """Change the number of intervals, of which the first is kept, and of further steps, which then begin anew."""
+        """Change the number of intervals, keeping the first, and of further steps, which then start again."""
         if (levels, further) == (self.levels, self.further):
             return
         resized = _resized(self.record, levels, further)

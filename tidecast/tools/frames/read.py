@@ -43,8 +43,8 @@ def read_forecasts(
         match: `time` takes as y the reading at exactly the forecast time. `next` takes the series' next reading at any
             time, as a worker does for scoring; use it for series with irregular times.
         details: also return `id`, `origin` (the time of the reading that caused the forecast), `level`, `model`,
-            `kind`, `filled`, `error`, `anomaly_score` and `anomaly` (of that reading, with the forecast before it), and
-            further intervals and horizons, if any; see the wire format.
+            `kind` and `filled`; `error`, `anomaly_score` and `anomaly` of that reading; and further intervals and
+            steps, if any. The wire format describes them.
         given: other settings by name, such as `namespace` or `partitions`.
 
     Returns:
@@ -55,7 +55,7 @@ def read_forecasts(
     Raises:
         SettingsError: an argument or a setting is invalid, or Redis stores no valid number of partitions.
         TidecastError: pandas is not installed.
-        RedisError: Redis is away, or refuses.
+        RedisError: Redis does not answer, or refuses.
 
     Warns:
         MissingAnswers: a named series has no data.
@@ -98,7 +98,7 @@ def read_readings(
         SettingsError: an argument or a setting is invalid, or Redis stores no valid number of partitions.
         HistoryError: the archive is missing or damaged, or a requested field occurs in no reading.
         TidecastError: the extra `train` is not installed.
-        RedisError: Redis is away, or refuses.
+        RedisError: Redis does not answer, or refuses.
 
     Warns:
         MissingAnswers: a named series has no data.
@@ -139,13 +139,13 @@ def _recorded(redis_or_url: RedisOrUrl, query: _Query, target: Any, features: An
 
     fields = arguments.columns("features", features)
     with connected(redis_or_url, query.settings) as connection:
-        wanted = RecordedQuery(
+        recorded_query = RecordedQuery(
             series=tuple(query.series or ()),
             target=arguments.column("target", target),
             features=fields,
             archive=arguments.folder("history", history),
         )
-        recorded = read_recorded(query.settings, wanted, connection)
+        recorded = read_recorded(query.settings, recorded_query, connection)
     check_sent(fields, recorded)
     return recorded
 

@@ -49,7 +49,7 @@ def stored_forecasts(
 
     Raises:
         SettingsError: Redis stores no valid number of partitions.
-        RedisError: Redis is away, or refuses.
+        RedisError: Redis does not answer, or refuses.
     """
     names = None if series is None else {name.encode() for name in series}
     layout = layout_of(at_present(connection, settings))

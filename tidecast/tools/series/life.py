@@ -181,7 +181,7 @@ def _check_name(request: SeriesRequest, settings: Settings) -> None:
     if settings.redis_cluster and _keys_of(request.series, settings) != _keys_of(request.new, settings):
         raise SettingsError(
             f"{request.new!r} belongs to another partition than {request.series!r}, and in a Redis Cluster no state "
-            "can move there: choose another name, or let the new series begin anew and delete the old one"
+            "can move there: choose another name, or let the new series start again and delete the old one"
         )
 
 

@@ -147,7 +147,7 @@ def _check_known(models: ModelStore, series: str | None) -> None:
 
 
 def _record(settings: Settings, series: str, version: int, *, back: bool) -> None:
-    """Write an event; if Redis is away, the champion has changed all the same."""
+    """Write an event; if Redis does not answer, the champion has changed all the same."""
     from tidecast.connection.records.manual_acts import record_promotion
 
     if reason := record_promotion(settings, series, version, back=back, by="command"):

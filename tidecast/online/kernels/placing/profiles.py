@@ -109,7 +109,7 @@ def _learn_closed(profile: Any, bins: Float32) -> int:
 
 @part_exactly
 def write_terms(window: int, season: int, step: float, terms: Float) -> None:
-    """Write what the profile of a season tells of the change after the newest row.
+    """Write the terms that a season's profile gives for the change after the newest row.
 
     Args:
         window: an address.
