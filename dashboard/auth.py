@@ -103,7 +103,7 @@ class Access:
 
 
 def _turned_away(request: Request) -> Response:
-    return Response(f"{request.url.hostname} is no name of this machine: open the dashboard at 127.0.0.1\n", 403)
+    return Response(f"{request.url.hostname} is not a name of this machine: open the dashboard at 127.0.0.1\n", 403)
 
 
 def _host_of(header: str) -> str:

@@ -95,7 +95,7 @@ def _helper() -> Iterator[None]:
             stderr=subprocess.DEVNULL,
         )
     except OSError as exc:  # no memory, or too many processes
-        log.warning("compiling alone", error=str(exc))
+        log.warning("compiling in one process", error=str(exc))
         yield
         return
     with process:
@@ -103,9 +103,9 @@ def _helper() -> Iterator[None]:
             yield
             code = process.wait(PATIENCE_S + PATIENCE * (time.monotonic() - began))
             if code != 0:
-                log.warning("compiling alone", error=f"the helper ended with exit code {code}")
+                log.warning("compiling in one process", error=f"the helper ended with exit code {code}")
         except subprocess.TimeoutExpired:
-            log.warning("compiling alone", error="the helper takes too long")
+            log.warning("compiling in one process", error="the helper takes too long")
         finally:
             process.kill()
 

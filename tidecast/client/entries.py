@@ -146,7 +146,9 @@ def _parts(reading: Any) -> tuple[Any, ...]:
     """Return the series, the values and, if given, the time of one of many readings."""
     if isinstance(reading, tuple | list) and len(reading) in (2, 3):
         return tuple(reading)
-    raise BadReading("bad_value", f"{_shown(reading)!r} is no reading: give (series, values) or (series, values, ts)")
+    raise BadReading(
+        "bad_value", f"{_shown(reading)!r} is not a reading: give (series, values) or (series, values, ts)"
+    )
 
 
 def _numbered(exc: BadReading, index: int) -> BadReading:

@@ -106,12 +106,12 @@ def _split(url: str) -> SplitResult:
     if not url.startswith("unix:") and "@" in "".join(behind):
         raise SettingsError("setting redis_url has a / ? or # before an @: write them in a password as %2F, %3F, %23")
     if not url.startswith(tuple(f"{name}://" for name in SCHEMES)):
-        raise SettingsError(f"setting redis_url is no address, {_why_no_address(url)}: {FORM}")
+        raise SettingsError(f"setting redis_url is not an address, {_why_no_address(url)}: {FORM}")
     try:
         parts = urlsplit(url)
         port = parts.port  # urlsplit checks the port only here
     except ValueError:
-        raise SettingsError(f"setting redis_url is no address, {_why_no_address(url)}: {FORM}") from None
+        raise SettingsError(f"setting redis_url is not an address, {_why_no_address(url)}: {FORM}") from None
     if port == 0:  # redis-py would use its default port
         raise SettingsError(f"setting redis_url names port 0: {FORM}")
     if parts.fragment:

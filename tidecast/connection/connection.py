@@ -74,7 +74,7 @@ def check_address(settings: Settings) -> str:
         kind = named.pop("connection_class", redis.Connection)
         kind(**named)
     except (ValueError, TypeError):
-        raise SettingsError(f"setting redis_url is no address: {FORM}") from None
+        raise SettingsError(f"setting redis_url is not an address: {FORM}") from None
     _check_authority(settings)
     if settings.redis_cluster:
         _check_cluster(settings, named)

@@ -20,7 +20,7 @@ def store(case: Case) -> Iterator[Finding]:
         problem = f"there is no store at {root}, so that no series has a model of its own"
         yield Finding("store", "warning", problem, "train models with `tidecast train`, or correct the setting store")
     elif not root.is_dir():
-        yield Finding("store", "error", f"the store {root} is no directory", "correct the setting store")
+        yield Finding("store", "error", f"the store {root} is not a directory", "correct the setting store")
     else:
         try:
             tempfile.TemporaryFile(dir=root).close()

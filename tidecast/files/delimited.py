@@ -80,7 +80,7 @@ def decoded(source: str, data: bytes, first_line: int = 1) -> str:
             raise HistoryError(f"{source} is {what}: save it as CSV in UTF-8, or as Parquet")
     if (at := data.find(b"\0")) >= 0:
         raise HistoryError(
-            f"row {first_line + _breaks(data, at)} of {source} holds a NUL byte, so it is no text: {ACCEPTED}"
+            f"row {first_line + _breaks(data, at)} of {source} holds a NUL byte, so it is not text: {ACCEPTED}"
         )
     try:
         text = data.decode()
@@ -103,7 +103,7 @@ def header_of(source: str, line: str) -> Header:
     try:
         names = next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error as exc:
-        raise HistoryError(f"row 1 of {source} is no header ({exc}): begin the file with column names") from exc
+        raise HistoryError(f"row 1 of {source} is not a header ({exc}): begin the file with column names") from exc
     if not any(name.strip() for name in names):
         raise HistoryError(f"row 1 of {source} is blank: begin the file with column names")
     return Header(source, delimiter, tuple(names))

@@ -286,7 +286,7 @@ def _why_no_time(text: str, kind: Kind) -> str:
     other = Kind(int(moments.kinds[0]))
     too_long = is_too_long(text)
     if other is Kind.NONE and not too_long:
-        return "is no time: write ISO-8601 such as 2024-05-01T12:00:00Z, or epoch seconds or milliseconds"
+        return "is not a time: write ISO-8601 such as 2024-05-01T12:00:00Z, or epoch seconds or milliseconds"
     if too_long or not FIRST_MS <= moments.ms[0] < END_MS:
         return _OUT_OF_RANGE
     return f"is {SPELLED[other]}, but the first time is {SPELLED[kind]}: write all of them alike"

@@ -77,7 +77,7 @@ def _entry_point(source: str) -> Callable[[], Any]:
     if source not in points.names:
         known = ", ".join(sorted(points.names)) or "there are none"
         raise SettingsError(
-            f"expert {source!r} is no entry point of the group {GROUP} ({known}): write FILE.py:NAME or MODULE:NAME"
+            f"expert {source!r} is not an entry point of the group {GROUP} ({known}): write FILE.py:NAME or MODULE:NAME"
         )
     try:
         return points[source].load()  # type: ignore[no-any-return] # checked by `make_expert`

@@ -85,7 +85,7 @@ class Event:
             facts = {name: _fact(kind, name, value) for name, value in text.items() if name not in _OWN}
             return cls(kind, text["detail"], text.get("series"), version, its_id, facts)
         except (KeyError, ValueError) as exc:
-            raise StreamError(f"entry {entry_id!r} is no event ({exc!r}): nothing else may write there") from exc
+            raise StreamError(f"entry {entry_id!r} is not an event ({exc!r}): nothing else may write there") from exc
 
 
 def _fact(kind: str, name: str, value: str) -> Fact:

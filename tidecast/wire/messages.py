@@ -161,7 +161,7 @@ class Forecast:
         try:
             return cls._decode(entry_id, fields)
         except (KeyError, ValueError) as exc:
-            raise StreamError(f"entry {entry_id!r} is no forecast ({exc!r}): nothing else may write there") from exc
+            raise StreamError(f"entry {entry_id!r} is not a forecast ({exc!r}): nothing else may write there") from exc
 
     @classmethod
     def _decode(cls, entry_id: bytes | str, fields: Fields) -> "Forecast":
@@ -317,6 +317,8 @@ class DeadLetter:
         try:
             reason, detail = (fields[name].decode(errors="backslashreplace") for name in (b"reason", b"detail"))
         except KeyError as exc:
-            raise StreamError(f"entry {entry_id!r} is no dead letter ({exc!r}): nothing else may write there") from exc
+            raise StreamError(
+                f"entry {entry_id!r} is not a dead letter ({exc!r}): nothing else may write there"
+            ) from exc
         sent = {name.removeprefix(_ORIGINAL): value for name, value in fields.items() if name.startswith(_ORIGINAL)}
         return cls(entry_id.decode() if isinstance(entry_id, bytes) else entry_id, reason, detail, sent)

@@ -230,7 +230,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, KeyError, ValueError) as exc:
         why = str(exc).partition("\n")[0][:200]
-        raise HistoryError(f"{path} is no whole file of an archive ({why}): restore it, or move it away") from exc
+        raise HistoryError(f"{path} is not a whole file of an archive ({why}): restore it, or move it away") from exc
 
 
 @contextmanager

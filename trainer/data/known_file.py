@@ -81,6 +81,6 @@ def _moments(table: Table, series: Int64, zone: ZoneInfo | None) -> Int64:
     wrong = times.bad & ~missing
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise HistoryError(f"{table.row(row)}: {KNOWN_AT} {column.text(row)!r} is no time: write ISO-8601")
+        raise HistoryError(f"{table.row(row)}: {KNOWN_AT} {column.text(row)!r} is not a time: write ISO-8601")
     ms = to_utc(times.ms, series, zone).ms if zone and times.kind is Kind.LOCAL else times.ms
     return np.where(missing, ALWAYS, ms)

@@ -40,22 +40,22 @@ def main() -> int:
     import structlog
 
     log = structlog.get_logger("tidecast.retrain")
-    log.info("begun", pid=os.getpid())
+    log.info("training process started", pid=os.getpid())
     from tidecast.errors import HistoryError, SettingsError, TidecastError
 
     try:
         summary = _run(line)
     except (SettingsError, ValueError) as exc:
-        log.error("not understood", error=str(exc))
+        log.error("request refused", error=str(exc))
         return BAD_SETTINGS
     except HistoryError as exc:
         log.error("history cannot be read", error=str(exc))
         return FAILED
     except TidecastError as exc:
-        log.error("failed", error=str(exc))
+        log.error("training failed", error=str(exc))
         return FAILED
     except Exception:
-        log.exception("failed")
+        log.exception("training failed")
         return FAILED
     print(json.dumps(summary), flush=True)  # noqa: T201 - the answer
     return ENDED

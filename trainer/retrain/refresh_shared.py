@@ -57,7 +57,9 @@ def refresh_shared(histories: Sequence[History], settings: Settings, store: Mode
                 trainable = [each for each in training_sets if isinstance(each, TrainingSet)]
                 train_shared(trainable, settings, store, round(time.time() * 1000), most)
             seconds = round(time.monotonic() - before, 1)
-            _log.info("cohort", series=len(members), examples=most, trained=bool(most), seconds=seconds)
+            _log.info(
+                "shared network considered", series=len(members), examples=most, trained=bool(most), seconds=seconds
+            )
         left_s -= time.monotonic() - before
 
 

@@ -74,7 +74,7 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
     with connect(settings) as redis:
         keys = layout_of(at_present(redis, settings)).keys(request.partition)
         order = _order(redis, keys, histories, versions, settings, request)
-        _log.info("due", series=len(order), readings=sum(map(len, histories.values())), seconds=clock() - began)
+        _log.info("series due", series=len(order), readings=sum(map(len, histories.values())), seconds=clock() - began)
         write_events(redis, verdicts, settings)
         if order:
             refresh_shared(list(histories.values()), settings, store, budget_s - (clock() - began))
@@ -82,7 +82,7 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
         def on_verdicts(new: Sequence[Verdict]) -> None:
             write_events(redis, new, settings)
             verdicts.extend(new)
-            _log.info("trained", series=len(verdicts), of=len(order), seconds=round(clock() - began, 1))
+            _log.info("series trained", series=len(verdicts), of=len(order), seconds=round(clock() - began, 1))
 
         options = TrainOptions(force=request.force, train_cohorts=False, on_verdicts=on_verdicts)
         chunks = _paced([entry.series for entry in order], began + budget_s, clock)

@@ -261,4 +261,4 @@ def _say(text: str) -> None:
     if text.startswith("{") and text.endswith("}"):
         write_line(text)
     else:  # output of libraries, and tracebacks
-        log.info("retraining said", text=text)
+        log.info("output of the training process", text=text)

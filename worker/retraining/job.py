@@ -90,7 +90,9 @@ class RetrainJob:
         """Return whether this default schedule yields to another one of the partition."""
         other = self._record.other_trigger(self._timing.text, now_ms) if self._timing.yields else ""
         if other != self._other and other:
-            log.info("schedule gives way", partition=self._partition, trigger=self._timing.text, other=other)
+            log.info(
+                "schedule off, another one is set", partition=self._partition, trigger=self._timing.text, other=other
+            )
         self._other = other
         if other:
             self._health.retraining.next_run(self._partition, None)  # a time that has passed would look like a late run
@@ -143,7 +145,7 @@ class RetrainJob:
         """Write the result of the last run to Redis, if it is not there yet."""
         if self._unsaid:
             if not self._unsaid():
-                log.warning("retraining was another's", partition=self._partition)
+                log.warning("result discarded, another process has the run", partition=self._partition)
             self._unsaid = None
 
     def _watched(self, claim: Claim, cancelled: Callable[[], bool]) -> Callable[[], bool]:

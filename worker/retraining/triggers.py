@@ -132,7 +132,7 @@ def _names(part: str) -> list[str]:
     first, _, last = ("0", "-", "6") if days == "*" else days.partition("-")
     numbers = range(int(first), int(last or ("6" if step else first)) + 1, int(step or 1))
     if not numbers or numbers[-1] > 7:
-        raise ValueError(f"{part!r} is no weekday: they are 0 to 7")
+        raise ValueError(f"{part!r} is not a weekday: they are 0 to 7")
     return [WEEKDAYS[number % 7] for number in numbers]
 
 

@@ -91,7 +91,7 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
         (("status", "--once", "--interval", wrong, *NOBODY), f"--interval {wrong!r} is ")
         for wrong in ("nan", "0", "-1")
     ),
-    (("demo", "--redis", "localhost"), "setting redis_url is no address"),
+    (("demo", "--redis", "localhost"), "setting redis_url is not an address"),
 ]
 FAILED: list[tuple[tuple[str, ...], str]] = [
     (train("--target", "valeu"), "has no column for the target 'valeu': did you mean 'value'?"),

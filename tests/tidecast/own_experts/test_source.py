@@ -47,7 +47,7 @@ def test_a_module_can_be_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("{file}:NUMBER", "has no class or function 'NUMBER'"),
         ("{file}:Half", "lacks fit, predict, state, restore"),
         ("{file}:broken", "cannot be made: RuntimeError: no licence"),
-        ("boosting", "is no entry point of the group tidecast.experts"),
+        ("boosting", "is not an entry point of the group tidecast.experts"),
     ],
 )
 def test_a_wrong_source_is_refused_with_a_remedy(file: Path, source: str, sentence: str) -> None:

@@ -196,7 +196,7 @@ def _damaged(folder: Path) -> Iterator[str]:
     (file,) = folder.glob("readings-*.parquet")
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
-    yield "is no whole file of an archive"
+    yield "is not a whole file of an archive"
     metadata = {b"tidecast.format": b"2"}
     pyarrow.parquet.write_table(pa.table({"id": ["1-0"]}).replace_schema_metadata(metadata), file)
     yield "archive format 2, this reads up to 1: upgrade"

@@ -87,7 +87,7 @@ def test_a_file_of_known_values_with_a_bad_cell_is_refused_with_the_row(tmp_path
     """A value that is not read would be missed only in the forecasts."""
     for cells, sentence in (
         ("x,2024-01-01", "row 3.*price 'x'"),
-        ("1,tomorrow", "row 3.*known_at 'tomorrow' is no time"),
+        ("1,tomorrow", "row 3.*known_at 'tomorrow' is not a time"),
     ):
         (tmp_path / "a.csv").write_text("ds,y\n2024-01-01,1\n")
         (tmp_path / "p.csv").write_text(f"ds,price,known_at\n2024-01-01,2,\n2024-01-02,{cells}\n")

@@ -50,7 +50,7 @@ def test_every_series_has_a_line_and_those_with_a_champion_a_report(settings: Se
     assert (page.parent / link[1]).is_file()
     assert "&lt;script&gt;" in good[0]
     assert ["broken", "none", ""] == broken[:3]
-    assert "is no time" in broken[-1]
+    assert "is not a time" in broken[-1]
 
 
 def test_without_readings_only_the_store_is_shown(settings: Settings, tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_everybody_else_comes_first(settings: Settings, tmp_path: Path) -> None:
     usual = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
     for aside, expected in ((True, (19, os.SCHED_IDLE)), (False, usual)):
         with child(told(changed(settings, retrain={"low_priority": aside})), tmp_path) as process:
-            reach(process, "begun")
+            reach(process, "training process started")
             assert expected == (os.getpriority(os.PRIO_PROCESS, process.pid), os.sched_getscheduler(process.pid))
 
 
@@ -275,7 +275,7 @@ def test_a_run_ends_with_its_parent(settings: Settings, redis: Redis, tmp_path: 
     long = changed(settings, train={"epochs": 10_000, "patience": 10_000})
     with child(told(long), tmp_path) as process:
         assert process.stdin is not None
-        reach(process, "due")
+        reach(process, "series due")
         time.sleep(1.0)
         process.stdin.close()
         assert ORPHANED == process.wait(PATIENCE_S)
@@ -289,7 +289,7 @@ def killed(settings: Settings, redis: Redis, folder: Path, kills: int, seed: int
     send(redis, range(sent))
     for _ in range(kills):
         with child(told(settings, force=True), folder) as process:
-            reach(process, "due")
+            reach(process, "series due")
             time.sleep(float(rng.uniform(0, 3)))
             process.kill()
         for name in store.series():

@@ -117,7 +117,7 @@ def test_the_pause_before_another_try_grows_up_to_a_tenth_of_the_interval() -> N
         ({"every": "6h", "cron": "0 3 * * *"}, "settings retrain.every and retrain.cron are both set"),
         ({"cron": "0 3 * *"}, 'setting retrain.cron is "0 3 [*] [*]": .*: write minute, hour'),
         ({"cron": "61 3 * * *"}, "write minute, hour"),
-        ({"cron": "0 3 * * 8"}, "'8' is no weekday"),
+        ({"cron": "0 3 * * 8"}, "'8' is not a weekday"),
         ({"cron": "0 3 * * 1-x"}, "write minute, hour"),
         ({"cron": "x y z a b"}, "write minute, hour"),
         ({"cron": " "}, "write minute, hour"),

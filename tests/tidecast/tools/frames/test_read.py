@@ -269,7 +269,7 @@ def test_an_entry_that_is_no_forecast_is_one_sentence(settings: Settings, redis:
     """No other program may write to the stream."""
     redis.xadd("forecasts", sent(Forecast("1-0", "a", 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)))
     redis.xadd("forecasts", {"series": "a"})
-    with pytest.raises(StreamError, match="is no forecast"):
+    with pytest.raises(StreamError, match="is not a forecast"):
         read_forecasts(connect(settings))
 
 
