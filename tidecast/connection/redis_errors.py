@@ -59,7 +59,7 @@ DATABASE = Meaning(
     "redis_url names a database that Redis does not have ({})",
     "end it with a lower number, such as /0, or raise `databases` in Redis' configuration",
 )
-LOADING = Meaning("loading", "Redis is still loading its data", "wait; INFO persistence says how far it is")
+LOADING = Meaning("loading", "Redis is still loading its data", "wait; INFO persistence shows the progress")
 
 # By class and by a part of the text; the first matching row is used.
 _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
@@ -130,7 +130,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
     (
         InvalidResponse,
         _TLS_ALERT,
-        Meaning("tls", "what answers at redis_url speaks TLS", "begin redis_url with rediss://"),
+        Meaning("tls", "the server at redis_url uses TLS", "begin redis_url with rediss://"),
     ),
     (
         InvalidResponse,

@@ -16,5 +16,5 @@ def conditions(case: Case) -> Iterator[Finding]:
     layout = layout_of(case.settings)
     troubled = series_in_trouble(case.redis, layout, state_of_head, SERIES_STATES[-1], EVENTS_READ)
     if troubled:
-        remedy = "`tidecast events --once --series NAME` says since when: look at the sensor and at its sender"
+        remedy = "`tidecast events --once --series NAME` shows since when: check the sensor and its sender"
         yield Finding("conditions", "warning", f"series are not in order: {conditions_text(troubled)}", remedy)

@@ -56,7 +56,9 @@ def champions(case: Case) -> Iterator[Finding]:
         yield from broken[:TOLD]
         if len(broken) > TOLD:
             problem = f"{len(broken) - TOLD} more champions in {models.root} cannot be loaded"
-            yield Finding("champions", "error", problem, "`tidecast doctor` tells the next ones once these are mended")
+            yield Finding(
+                "champions", "error", problem, "repair these, then run `tidecast doctor` again for the next ones"
+            )
 
 
 def _broken(models: ModelStore) -> Iterator[Finding]:

@@ -86,7 +86,7 @@ def unreached(exc: RedisError, url: str) -> Finding:
     if meaning := meaning_of_error(exc):
         return Finding(meaning.check, "error", meaning.problem, meaning.remedy)
     if any(word in text for word in CLOSED_WORDS) and not url.startswith("rediss://"):
-        remedy = "if it speaks TLS on this port, begin redis_url with rediss://; else look into its log"
+        remedy = "if it uses TLS on this port, begin redis_url with rediss://; else look into its log"
         return Finding("tls", "error", f"Redis ends the connection: {text}", remedy)
     if isinstance(exc, ResponseError):
         return Finding("redis", "error", f"Redis refuses a plain GET: {text}", "look into its log and configuration")
@@ -97,4 +97,6 @@ def unreached(exc: RedisError, url: str) -> Finding:
 def _tls_remedy(text: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in text or "[X509" in text:
         return "name the authority that signed Redis' certificate in redis_ca, and the host in redis_url as it does"
-    return "if Redis speaks no TLS on this port, begin redis_url with redis://; if it asks for a certificate, name one"
+    return (
+        "if Redis does not use TLS on this port, begin redis_url with redis://; if it requires a certificate, name one"
+    )

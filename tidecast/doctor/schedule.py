@@ -59,7 +59,7 @@ def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
             yield Finding("schedule", "error", f"the run due at {utc_text(at_ms)} is {late_s:.0f} s overdue", REMEDY)
     if state == "failed":
         problem = f"the last run of the schedule, due at {due}, has failed"
-        yield Finding("retraining", "warning", problem, "`tidecast events --since 0` says why")
+        yield Finding("retraining", "warning", problem, "`tidecast events --since 0` shows why")
 
 
 def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:

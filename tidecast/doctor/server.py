@@ -27,7 +27,7 @@ def persistence(case: Case) -> Iterator[Finding]:
     info = case.server.info("persistence")
     if info.get("loading"):
         yield Finding(
-            "loading", "error", "Redis is still loading its data", "wait; INFO persistence says how far it is"
+            "loading", "error", "Redis is still loading its data", "wait; INFO persistence shows the progress"
         )
     if not info.get("aof_enabled") and not _saves(case):
         problem = "Redis keeps neither an append-only file nor snapshots: a restart loses readings, windows and offsets"
@@ -39,7 +39,7 @@ def persistence(case: Case) -> Iterator[Finding]:
         if info.get(name, "ok") != "ok":
             problem = f"Redis' last {kind} failed, and it may refuse to write"
             yield Finding(
-                "disk", "error", problem, "free its disk, or grant it the right to write there; its log says more"
+                "disk", "error", problem, "free its disk, or grant it the right to write there; its log has the cause"
             )
 
 
@@ -67,7 +67,7 @@ def memory(case: Case) -> Iterator[Finding]:
     if not most:
         return
     if policy.startswith("allkeys"):  # other policies evict only keys with a time to live, which ours do not have
-        problem = f"maxmemory-policy is {policy}: Redis may throw away readings and windows, and tells nobody"
+        problem = f"maxmemory-policy is {policy}: Redis may evict readings and windows without notice"
         yield Finding("eviction", "error", problem, "set `maxmemory-policy noeviction`")
     if used >= NEARLY_FULL * most:
         problem = f"Redis uses {used / 2**20:.0f} MB of its maxmemory of {most / 2**20:.0f} MB"

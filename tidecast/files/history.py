@@ -32,7 +32,7 @@ class History:
         values: `(readings, features)`, finite; a missing feature has its last value, or NaN without `carry`.
         notes: a sentence about each repair.
         left_out: the times of gross errors, in epoch milliseconds; their values were replaced.
-        known: the values that are known ahead of its readings; None if nothing is known ahead.
+        known: the values that are known ahead of its readings; None without known values.
     """
 
     series: str

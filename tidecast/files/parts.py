@@ -206,15 +206,15 @@ def _panel_remedy(layout: TableLayout, columns: Sequence[str]) -> str:
     if len(columns) > 1:
         first, second = columns
         return (
-            f"columns {first!r} and {second!r} together tell the rows apart: join these into one column 'series', "
+            f"columns {first!r} and {second!r} together distinguish the rows: join these into one column 'series', "
             f"or into {layout.time!r} if they belong to the time"
         )
     (column,) = columns
     if column.casefold() in CLOCK:
-        return f"column {column!r} tells the rows apart: join it with {layout.time!r} into one column 'timestamp'"
+        return f"column {column!r} distinguishes the rows: join it with {layout.time!r} into one column 'timestamp'"
     if layout.series is not None:
-        return f"column {column!r} tells the rows apart: join it with {layout.series!r} into one column 'series'"
-    return f"column {column!r} tells the rows apart: call it 'series'{OR_NAME_IT} {column}"
+        return f"column {column!r} distinguishes the rows: join it with {layout.series!r} into one column 'series'"
+    return f"column {column!r} distinguishes the rows: call it 'series'{OR_NAME_IT} {column}"
 
 
 def _wide(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]:

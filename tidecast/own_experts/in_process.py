@@ -17,7 +17,7 @@ log = structlog.get_logger("tidecast.experts")
 
 
 class InProcess:
-    """Calls experts without limits of time and memory; one that fails has no forecast, and the log says why.
+    """Calls experts without limits of time and memory; one that fails has no forecast, and the log has the cause.
 
     Args:
         settings: which code may run.

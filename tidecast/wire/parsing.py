@@ -55,7 +55,7 @@ def check_partition(series: str, partition: int, partitions: int) -> None:
         raise BadReading(
             "wrong_partition",
             f"series {quoted(series.encode())} belongs to partition {its}, not {partition}: push it there, "
-            f"crc32(series) % {partitions} says where",
+            f"its number is crc32(series) % {partitions}",
         )
 
 

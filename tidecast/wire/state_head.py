@@ -190,7 +190,7 @@ def _decoded(raws: Sequence[bytes], shape: _Shape) -> StateHeads:
     """Decode heads of one shape.
 
     Raises:
-        ValueError: a head is not as its header says.
+        ValueError: a head does not match its header.
     """
     levels, further, tested, names = shape
     ends = [len(raw) - HEADER.unpack_from(raw)[-1] for raw in raws]

@@ -15,7 +15,7 @@ def draw(rng: np.random.Generator, series: int, rows: int) -> Synthetic:
     """Draw so many series of each family in a random order, with accidents.
 
     Returns:
-        `len(FAMILIES) * series` series; their seasons are those that the network is told: some are left out, some are
+        `len(FAMILIES) * series` series; their seasons are those that the network is given: some are left out, some are
         wrong.
     """
     made = [family(rng, series, rows) for family in FAMILIES]
@@ -30,7 +30,7 @@ def draw(rng: np.random.Generator, series: int, rows: int) -> Synthetic:
 
 
 def known_seasons(rng: np.random.Generator, seasons: Int64) -> Int64:
-    """Return the season lengths that the network is told, `(series, 2)`.
+    """Return the season lengths that the network is given, `(series, 2)`.
 
     A fifth of the series get none. Of series without a season a half get the usual lengths of some step. Of series with
     one season a half get the usual second one too, as in service, where both follow from the step alone. The others get

@@ -142,7 +142,7 @@ def run(
 
 def _meaning(code: int) -> str:
     if code > 0:
-        return f"it ended with exit code {code}: its log says why"
+        return f"it ended with exit code {code}: its log has the cause"
     with suppress(ValueError):
         return f"it was ended by {signal.Signals(-code).name}"
     return f"it was ended by signal {-code}"

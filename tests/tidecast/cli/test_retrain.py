@@ -79,7 +79,7 @@ def test_a_failed_run_by_hand_is_exit_code_1(
     assert 1 == run_command("retrain")
     printed = capsys.readouterr()
     assert printed.out.startswith("3 series trained")
-    assert "tidecast: retraining failed, partition 0: it ended with exit code 3: its log says why\n" in printed.err
+    assert "tidecast: retraining failed, partition 0: it ended with exit code 3: its log has the cause\n" in printed.err
 
 
 @pytest.mark.parametrize(

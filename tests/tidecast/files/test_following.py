@@ -183,7 +183,7 @@ def test_several_series_that_are_taken_for_one_are_noticed(pipe: Pipe) -> None:
     next(pipe.batches)
     rows = [f"{shop},2024-01-{day:02},{shop * day}" for day in range(2, 8) for shop in range(1, 6)]
     pipe.write("\n".join(rows) + "\n")
-    with pytest.raises(HistoryError, match="column 'Store' tells the rows apart"):
+    with pytest.raises(HistoryError, match="column 'Store' distinguishes the rows"):
         next(pipe.batches)
 
 

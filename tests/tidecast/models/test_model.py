@@ -162,7 +162,7 @@ def test_an_absent_file_is_refused(file: Path) -> None:
     ("content", "sentence"),
     [
         (save({"x": np.zeros(3, np.float32)}), "not a Tidecast model"),
-        (forged(MODEL, header_of(MODEL, network=False)), "its spec says None"),  # but there are weights
+        (forged(MODEL, header_of(MODEL, network=False)), "its spec requires None"),  # but there are weights
         (
             forged(MODEL, header_of(MODEL, format=models.FORMAT + 1, new_field=1)),
             f"model format {models.FORMAT + 1}, this program reads {models.FORMAT}",

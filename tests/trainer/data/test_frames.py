@@ -252,12 +252,12 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
         (two().assign(unique_id=[None] * ROWS + ["b"] * ROWS), "row 1 of the frame has no name in column 'unique_id'"),
         (one().assign(unique_id=pd.Series(["\ud800"] * ROWS, dtype=object)), "the frame cannot be read: .*surrogates"),
         # Several series, with their names in an unnamed place.
-        (two().rename(columns={"unique_id": "shop"}), "48 of 96 times .* column 'shop' tells the rows apart"),
-        (two().set_index("unique_id").rename_axis("shop"), "column 'shop' tells the rows apart"),
-        (two().set_index("unique_id").rename_axis(None), "'level 0 of the index' tells the rows apart"),
+        (two().rename(columns={"unique_id": "shop"}), "48 of 96 times .* column 'shop' distinguishes the rows"),
+        (two().set_index("unique_id").rename_axis("shop"), "column 'shop' distinguishes the rows"),
+        (two().set_index("unique_id").rename_axis(None), "'level 0 of the index' distinguishes the rows"),
         (
             two().assign(unique_id=NUMBERS).set_index(["unique_id", "ds"]).rename_axis(["n", "ds"]),
-            "column 'n' tells the rows",
+            "column 'n' distinguishes the rows",
         ),
         (
             two().assign(unique_id=NUMBERS).set_index(["ds", "unique_id"]).rename_axis([None, None]),
@@ -271,9 +271,9 @@ def test_the_target_and_features_are_those_that_are_asked_for() -> None:
                     "y": range(120),
                 }
             ),
-            "column 'hour' tells the rows apart",
+            "column 'hour' distinguishes the rows",
         ),
-        (two().assign(unique_id="a", town=[1] * ROWS + [2] * ROWS), "column 'town' tells the rows apart"),
+        (two().assign(unique_id="a", town=[1] * ROWS + [2] * ROWS), "column 'town' distinguishes the rows"),
         # Numbers that are dates.
         (
             one().assign(ds=45292.0 + np.arange(ROWS) / 24),

@@ -60,8 +60,8 @@ def test_the_log_of_the_child_is_ours_line_by_line(
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
-        ("sys.exit(3)", "it ended with exit code 3: its log says why"),
-        (FINISH + "sys.exit(1)", "it ended with exit code 1: its log says why"),
+        ("sys.exit(3)", "it ended with exit code 3: its log has the cause"),
+        (FINISH + "sys.exit(1)", "it ended with exit code 1: its log has the cause"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "it was ended by SIGSEGV"),
         ("print('all is well')", "it ended without a summary"),
         ("print('{\"trained\": 1}')", "it ended without a summary"),

@@ -24,7 +24,7 @@ from worker.retraining.triggers import timing_of
 NOW = 1_772_000_000.0
 HOUR = 3600.0
 FINISHED = TrainingResult(RunReport(3, 1, 0, 2, 1.5))
-FAILED = TrainingResult(failure="it ended with exit code 1: its log says why")
+FAILED = TrainingResult(failure="it ended with exit code 1: its log has the cause")
 
 
 class Bench:
@@ -200,7 +200,7 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up(bench: Be
     assert NOW + 2 * HOUR == job.step(go_on)
     assert ["started"] * 4 + ["failed"] == [kind for kind, _ in events(bench.redis)]
     assert events(bench.redis)[-1][1].endswith(
-        "has failed: it ended with exit code 1: its log says why; given up after 4 tries"
+        "has failed: it ended with exit code 1: its log has the cause; given up after 4 tries"
     )
     assert 1 == check_each_due_ended_once(bench.redis, 3_600_000)
     bench.now = NOW + 2 * HOUR

@@ -3,7 +3,7 @@
 from tidecast.arrays import Int64
 
 WINDOW = 32  # rows
-SEASONS = 2  # season lengths that it can be told
+SEASONS = 2  # season lengths that it can be given
 BEFORE = 96  # rows before the window that count in the far level
 USUAL = 3 + 3 * SEASONS + 1  # the first of the inputs that read more than two seasons
 CHANNELS = USUAL + 3

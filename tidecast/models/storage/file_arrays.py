@@ -94,7 +94,7 @@ def check_shapes(spec: Spec, network: bool, shapes: Mapping[str, tuple[int, ...]
     for name in expected.keys() | shapes.keys():
         if expected.get(name) != shapes.get(name):
             raise ModelError(
-                f"{where}: weight {name} is {shapes.get(name)}, its spec says {expected.get(name)}: train it again"
+                f"{where}: weight {name} is {shapes.get(name)}, its spec requires {expected.get(name)}: train it again"
             )
     if len(shapes.get("newest.ts", (1,))) != 1:
         raise ModelError(f"{where}: its newest rows have times of shape {shapes['newest.ts']}: train it again")

@@ -156,7 +156,7 @@ class _Trial:
         while answered < count:
             step = self._consumer.step(time.time(), None)
             if not step:
-                raise TidecastError(f"only {answered} of {count} readings were answered: try again on a Redis at rest")
+                raise TidecastError(f"only {answered} of {count} readings were answered: try again with an idle Redis")
             answered += step
         took = time.perf_counter() - began
         cpu = time.process_time() - cpu_before
