@@ -67,21 +67,21 @@ class Actions:
             return f"Retraining {series} failed: {last[0]}"
         return f"{series}: {summary_text(json.loads(output.decode().splitlines()[-1]))}"
 
-    def mute(self, series: str, for_ms: int | None, who: str) -> str:
+    def mute(self, series: str, for_ms: int | None, user: str) -> str:
         """Mute a series for a time, or until it is unmuted, and write the event; this blocks for a moment."""
         now_ms = round(time.time() * 1000)
         until_ms = None if for_ms is None else now_ms + for_ms
         sentence = "until it is unmuted" if until_ms is None else f"until {utc_text(until_ms)}"
         return self._written(
-            lambda redis, keys: mute_series(redis, keys, series, Mute(now_ms, until_ms, who)),
+            lambda redis, keys: mute_series(redis, keys, series, Mute(now_ms, until_ms, user)),
             series,
             f"{series} is muted {sentence}",
         )
 
-    def unmute(self, series: str, who: str) -> str:
+    def unmute(self, series: str, user: str) -> str:
         """End the mute of a series, and write the event; this blocks for a moment."""
         return self._written(
-            lambda redis, keys: unmute_series(redis, keys, series, who), series, f"{series} is not muted any more"
+            lambda redis, keys: unmute_series(redis, keys, series, user), series, f"{series} is not muted any more"
         )
 
     def _written(self, write: Callable[[Redis, Keys], None], series: str, sentence: str) -> str:
@@ -100,7 +100,7 @@ class Actions:
             copy_changes(store, self.settings.bucket.url)
         except (TidecastError, OSError) as exc:
             return f"No rollback: {exc}"
-        record_promotion(self.settings, series, number, back=True, by="dashboard")
+        record_promotion(self.settings, series, number, back=True, program="dashboard")
         return f"{series}: version {number} answers again"
 
 

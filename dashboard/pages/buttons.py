@@ -35,20 +35,20 @@ def buttons(actions: Actions, follower: Follower, series: str) -> None:
 
 
 def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
-    answers = {"term": "for an hour", "who": ""}
+    answers = {"term": "for an hour", "user": ""}
 
     async def mute() -> str:
-        return await run.io_bound(actions.mute, series, TERMS[answers["term"]], answers["who"]) or ENDS
+        return await run.io_bound(actions.mute, series, TERMS[answers["term"]], answers["user"]) or ENDS
 
     async def unmute() -> str:
-        return await run.io_bound(actions.unmute, series, answers["who"]) or ENDS
+        return await run.io_bound(actions.unmute, series, answers["user"]) or ENDS
 
     def choose() -> None:
         ui.radio(list(TERMS), value=answers["term"], on_change=lambda event: answers.update(term=event.value))
         ask_who()
 
     def ask_who() -> None:
-        field = ui.input("Your name", on_change=lambda event: answers.update(who=event.value or ""))
+        field = ui.input("Your name", on_change=lambda event: answers.update(user=event.value or ""))
         field.props("dense maxlength=100")
 
     quiet = ui.label().classes("quiet")
@@ -61,7 +61,7 @@ def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
         off.set_visibility(present is not None)
         quiet.set_visibility(present is not None)
         if present is not None:
-            by = f" by {present.who}" if present.who else ""
+            by = f" by {present.user}" if present.user else ""
             until = f" until {time_text(present.until_ms)}" if present.until_ms else ""
             quiet.set_text(f"muted{by}{until}")
 

@@ -22,7 +22,7 @@ class Repartition:
         former: the number before.
         generation: the generation that begins.
         since_ms: when the command was given, epoch milliseconds by the clock of Redis.
-        who: the user.
+        user: who gave the order.
         host: the user's machine.
     """
 
@@ -30,7 +30,7 @@ class Repartition:
     former: int
     generation: int
     since_ms: int
-    who: str = ""
+    user: str = ""
     host: str = ""
 
 

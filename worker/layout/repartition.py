@@ -245,7 +245,7 @@ def _event(wanted: Repartition, phase: str) -> list[Any]:
     """Return the fields and values of the event."""
     detail = f"from {wanted.former} partitions to {wanted.partitions}"
     facts: dict[str, str | float] = {"phase": phase, "old": str(wanted.former), "new": str(wanted.partitions)}
-    facts |= {"who": wanted.who, "host": wanted.host, "by": "command"}
+    facts |= {"user": wanted.user, "host": wanted.host, "program": "command"}
     return Event("repartition", detail, facts=facts).encode()
 
 

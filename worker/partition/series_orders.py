@@ -151,10 +151,10 @@ class SeriesOrders:
             log.info("series handed over", series=order.series, new=order.new, to=change.to)
         elif order.new:
             self._forecaster.rename_series(order.series, order.new)
-            log.info("series renamed", series=order.series, new=order.new, models=models, who=order.who)
+            log.info("series renamed", series=order.series, new=order.new, models=models, user=order.user)
         else:
             self._forecaster.delete_series(order.series)
-            log.info("series deleted", series=order.series, models=models, who=order.who)
+            log.info("series deleted", series=order.series, models=models, user=order.user)
 
     def _expire(self, epoch: int) -> None:
         """Delete the series that were silent for too long; those that have sent a reading meanwhile stay."""
@@ -173,7 +173,7 @@ class SeriesOrders:
             except StoreError as exc:
                 log.warning("models not deleted", series=series, error=str(exc))
                 models = "kept"
-            facts: dict[str, str | float] = {"since": int(arrived), "by": "worker", "models": models}
+            facts: dict[str, str | float] = {"since": int(arrived), "program": "worker", "models": models}
             detail = f"no reading for {duration_text(self._expire_s or 0.0)} (series.expire)"
             events.append(Event("series_expired", detail, series, facts=facts))
         deleted = [name for series in silent for name in self._fields_of(series)]
@@ -232,7 +232,7 @@ class SeriesOrders:
         change = SeriesChange([], deleted, [_renamed(order, order.models)], fields, order.id)
         self._stream.change_series(epoch, change)
         self._forecaster.remember(fields)
-        log.info("series taken over", series=order.series, new=order.new, who=order.who)
+        log.info("series taken over", series=order.series, new=order.new, user=order.user)
 
     def _fields_of(self, series: str) -> list[str]:
         """Return all fields that the state of a series may have in Redis."""
@@ -248,4 +248,4 @@ def _renamed(order: Order, models: str) -> Event:
 
 
 def _facts_of(order: Order, models: str) -> dict[str, str | float]:
-    return {"who": order.who, "host": order.host, "by": "command", "models": models}
+    return {"user": order.user, "host": order.host, "program": "command", "models": models}

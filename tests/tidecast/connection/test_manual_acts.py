@@ -26,7 +26,7 @@ def test_a_champion_chosen_by_hand_is_an_event_and_a_line_with_its_time(
     assert 0 == run_command("models", "rollback", "a", *where, settings.redis_url.get_secret_value())
     events = [Event.decode(*entry) for entry in redis.xrange("events")]
     assert [("promoted", 1), ("promoted", 2), ("rolled_back", 1)] == [(event.kind, event.version) for event in events]
-    assert {"who": getpass.getuser(), "host": socket.gethostname(), "by": "command"} == events[0].facts
+    assert {"user": getpass.getuser(), "host": socket.gethostname(), "program": "command"} == events[0].facts
     moves = [json.loads(line) for line in (store.root / "moves.log").read_text().splitlines()]
     assert [1, 2, 1, 2, 1] == [move["version"] for move in moves]
     times = [move["at_ms"] for move in moves]

@@ -97,7 +97,7 @@ def test_a_dead_letter_quotes_its_reading_within_limits() -> None:
         Event(
             "level_changed", "a new level", "a", facts={"ts": 6, "since": 5, "old": 0.1, "new": 1e300, "reading": "6-0"}
         ),
-        Event("series_renamed", "renamed", "a", facts={"old": "1", "new": "2", "who": "me", "by": "command"}),
+        Event("series_renamed", "renamed", "a", facts={"old": "1", "new": "2", "user": "me", "program": "command"}),
         Event("anomaly", "begins", "a", 3, facts={"value": -0.0, "expected": 1.5, "score": 2.0, "phase": "begins"}),
         Event("finished", "a run"),
     ],

@@ -56,7 +56,7 @@ def test_a_series_goes_on_in_the_partition_of_its_new_name(
     redis.flushall()
     store.rename(NEW, OLD)
     answer(settings, *[OLD] * 20)
-    leave_order(redis, FROM, Order(series=OLD, new=NEW, who="ann", host="desk"))
+    leave_order(redis, FROM, Order(series=OLD, new=NEW, user="ann", host="desk"))
     change = Stream.change_series
     calls = 0
 
@@ -82,4 +82,4 @@ def test_a_series_goes_on_in_the_partition_of_its_new_name(
     assert [] == [order for keys in KEYS for order in orders_in(redis, keys)]
     events = [Event.decode(*entry) for keys in KEYS for entry in redis.xrange(keys.events)]
     (renamed,) = [event for event in events if event.kind == "series_renamed"]
-    assert (NEW, OLD, "ann") == (renamed.series, renamed.facts["old"], renamed.facts["who"])
+    assert (NEW, OLD, "ann") == (renamed.series, renamed.facts["old"], renamed.facts["user"])

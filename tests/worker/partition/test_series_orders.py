@@ -28,7 +28,7 @@ ANSWERED = 19  # readings of the series in `prepare`
 
 def order(redis: Redis, series: str, new: str | None = None, **more: bool) -> Order:
     """Leave an order as the command does."""
-    return leave_order(redis, KEYS, Order(series=series, new=new, who="ann", host="desk", **more))
+    return leave_order(redis, KEYS, Order(series=series, new=new, user="ann", host="desk", **more))
 
 
 def answer(settings: Settings, rounds: int = 9, now: float = NOW) -> None:
@@ -97,7 +97,7 @@ def test_a_renamed_series_goes_on_as_if_it_had_always_had_the_name(
     assert ({"b", "other"}, ["b"], [1, 2]) == (names_in(redis), store.series(), store.versions("b"))
     (renamed,) = events(redis, "series_renamed")
     assert renamed.facts == {
-        "who": "ann", "host": "desk", "by": "command", "models": "moved", "old": "a", "new": "b"
+        "user": "ann", "host": "desk", "program": "command", "models": "moved", "old": "a", "new": "b"
     }  # fmt: skip
     assert [] == list(orders_in(redis, KEYS))
 
@@ -311,7 +311,7 @@ def test_a_series_that_was_silent_for_too_long_expires_once(
     expired = events(redis, "series_expired")
     assert ["a", "other"] == sorted(str(event.series) for event in expired)
     assert {("worker", 38 if event.series == "a" else 39) for event in expired} == {
-        (event.facts["by"], event.facts["since"]) for event in expired
+        (event.facts["program"], event.facts["since"]) for event in expired
     }
 
 

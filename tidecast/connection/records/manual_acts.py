@@ -15,14 +15,14 @@ from tidecast.wire import Event, layout_of
 
 
 def user_and_host() -> dict[str, str]:
-    """Return who runs this program, and where, as facts of an event."""
-    who = ""
+    """Return the user and the host of this program, as facts of an event."""
+    user = ""
     with suppress(KeyError, OSError, ImportError):  # a container's user may have no name
-        who = getpass.getuser()
-    return {"who": who, "host": socket.gethostname()}
+        user = getpass.getuser()
+    return {"user": user, "host": socket.gethostname()}
 
 
-def record_promotion(settings: Settings, series: str, version: int, *, back: bool, by: str) -> str | None:
+def record_promotion(settings: Settings, series: str, version: int, *, back: bool, program: str) -> str | None:
     """Write the event of a champion that was chosen by hand; return why it could not be written, None if it was.
 
     Args:
@@ -30,11 +30,11 @@ def record_promotion(settings: Settings, series: str, version: int, *, back: boo
         series: the series.
         version: its champion now.
         back: whether it is the previous champion, after a rollback.
-        by: the program: `command` or `dashboard`.
+        program: `command` or `dashboard`.
     """
     kind = "rolled_back" if back else "promoted"
-    facts = {**user_and_host(), "by": by}
-    detail = f"by hand: {facts['who'] or 'a user'} on {facts['host']}"
+    facts = {**user_and_host(), "program": program}
+    detail = f"by hand: {facts['user'] or 'a user'} on {facts['host']}"
     flat: list[Any] = Event(kind, detail, series, version, facts=facts).encode()
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     try:

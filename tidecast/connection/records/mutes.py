@@ -10,7 +10,7 @@ from redis import Redis
 from tidecast.moments import utc_text
 from tidecast.wire import Event, Keys
 
-MOST_WHO = 100  # characters of the name of a user
+MOST_USER = 100  # characters of the name of a user
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,16 @@ class Mute:
     Attributes:
         since_ms: when it was muted, epoch milliseconds.
         until_ms: when the mute ends, epoch milliseconds; None: it lasts until the series is unmuted.
-        who: the user who muted it, as far as known.
+        user: the user who muted it, as far as known.
     """
 
     since_ms: int
     until_ms: int | None
-    who: str
+    user: str
 
     def encode(self) -> str:
         """Return the value in the hash `muted`."""
-        return json.dumps({"since": self.since_ms, "until": self.until_ms, "who": self.who})
+        return json.dumps({"since": self.since_ms, "until": self.until_ms, "user": self.user})
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
@@ -37,7 +37,7 @@ class Mute:
         try:
             value = json.loads(raw)
             until = value["until"]
-            return cls(int(value["since"]), None if until is None else int(until), str(value["who"]))
+            return cls(int(value["since"]), None if until is None else int(until), str(value["user"]))
         except (ValueError, TypeError, KeyError):
             return cls(0, None, "")
 
@@ -59,18 +59,18 @@ def mute_series(redis: Redis, keys: Keys, series: str, mute: Mute) -> None:
     event = Event("muted", f"no notification {until}", series)
     with redis.pipeline(transaction=True) as pipeline:
         pipeline.hset(keys.muted, series, mute.encode())
-        pipeline.xadd(keys.events, _fields(event, mute.who))
+        pipeline.xadd(keys.events, _fields(event, mute.user))
         pipeline.execute()
 
 
-def unmute_series(redis: Redis, keys: Keys, series: str, who: str) -> None:
+def unmute_series(redis: Redis, keys: Keys, series: str, user: str) -> None:
     """End the mute of a series and write the event `unmuted`, together."""
     with redis.pipeline(transaction=True) as pipeline:
         pipeline.hdel(keys.muted, series)
-        pipeline.xadd(keys.events, _fields(Event("unmuted", "notifications are sent again", series), who))
+        pipeline.xadd(keys.events, _fields(Event("unmuted", "notifications are sent again", series), user))
         pipeline.execute()
 
 
-def _fields(event: Event, who: str) -> dict[Any, Any]:
-    flat = [*event.encode(), "who", who[:MOST_WHO], "by", "dashboard"]
+def _fields(event: Event, user: str) -> dict[Any, Any]:
+    flat = [*event.encode(), "user", user[:MOST_USER], "program", "dashboard"]
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -47,7 +47,7 @@ class Order:
         purging: whether the entries with the old name are deleted from the streams.
         again: whether the series was deleted before; only its entries are left, and no event is written.
         after: the id of the newest reading at the time of the order; all readings up to it are answered first.
-        who: the user.
+        user: who gave the order.
         host: the user's machine.
         refused: why the worker has not carried it out; None if it will.
         state: of a series that comes from another partition, the fields of its state in base 64; None: of any other.
@@ -62,7 +62,7 @@ class Order:
     purging: bool = False
     again: bool = False
     after: str = "0-0"
-    who: str = ""
+    user: str = ""
     host: str = ""
     refused: str | None = None
     state: dict[str, str] | None = None

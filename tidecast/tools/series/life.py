@@ -132,7 +132,7 @@ def _order(request: SeriesRequest, *, again: bool) -> Order:
         replacing=request.replacing,
         purging=request.purging,
         again=again,
-        who=by["who"],
+        user=by["user"],
         host=by["host"],
     )
 

@@ -19,10 +19,10 @@ def test_a_mute_holds_until_its_end_or_until_it_is_lifted(redis: Redis) -> None:
     assert {} == read_mutes(redis, KEYS, 2000)
     entries = [fields for _, fields in redis.xrange("events")]
     assert [b"muted", b"muted", b"unmuted"] == [fields[b"kind"] for fields in entries]
-    assert [b"Ann", b"Ann", b"Bob"] == [fields[b"who"] for fields in entries]
+    assert [b"Ann", b"Ann", b"Bob"] == [fields[b"user"] for fields in entries]
 
 
-@pytest.mark.parametrize("raw", [b"1", b"{}", b"\xff", b'{"since": 1, "until": "soon", "who": ""}'])
+@pytest.mark.parametrize("raw", [b"1", b"{}", b"\xff", b'{"since": 1, "until": "soon", "user": ""}'])
 def test_a_value_by_another_program_mutes_all_the_same(redis: Redis, raw: bytes) -> None:
     """A user who set the field by hand wanted no notification."""
     redis.hset("muted", "a", raw)

@@ -150,7 +150,7 @@ def _record(settings: Settings, series: str, version: int, *, back: bool) -> Non
     """Write an event; if Redis does not answer, the champion has changed all the same."""
     from tidecast.connection.records.manual_acts import record_promotion
 
-    if reason := record_promotion(settings, series, version, back=back, by="command"):
+    if reason := record_promotion(settings, series, version, back=back, program="command"):
         print(f"note: no event was written: {reason}", file=sys.stderr)
 
 
