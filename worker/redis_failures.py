@@ -28,7 +28,7 @@ _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "OOM": "Redis is at its maxmemory: raise it, or keep less (worker.forecasts_kept, worker.retention)",
-        "MISCONF": "Redis cannot save to its disk and refuses to write: free the disk, its log has the cause",
+        "MISCONF": "Redis cannot save to its disk and refuses to write: free the disk, its log says more",
         "READONLY": "this Redis is a replica: point redis_url to its master",
         "MASTERDOWN": "this Redis is a replica without its master: point redis_url to the master",
         "NOREPLICAS": "too few replicas are connected (min-replicas-to-write): bring them back",

@@ -191,7 +191,7 @@ class PartitionConsumer:
         progress = self._progress
         epoch = self._lease.epoch
         if progress is None or epoch is None:
-            raise Conflict("no offset is loaded: acquire the partition again")
+            raise Conflict("no offset is loaded: acquire the partition anew")
         with self._health.stage("read"):
             entries = self._stream.read(progress.last, block_ms)
         if not entries:

@@ -321,7 +321,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (slow, "lag", "warning", "start a worker"),
     (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
-    (silent, "conditions", "warning", "look at the sensor and at its sender"),
+    (silent, "conditions", "warning", "check the sensor and its sender"),
     (
         sent("rejected_known", "XADD known_dead * reason bad_value detail n/a original.series a"),
         "known_rejected",
