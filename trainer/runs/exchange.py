@@ -1,4 +1,4 @@
-"""Pass the files of a run through a bucket, between a driver and workers that share no file system.
+"""Pass the files of a run through a bucket, between a driver and workers that do not share a file system.
 
     <url>/runs/<run>/job.json, networks.json, parts/…, files/…, results/…    as in `folder.py`
 

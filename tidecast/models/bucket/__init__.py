@@ -1,1 +1,1 @@
-"""A copy of the model store in a bucket of object storage, for machines that share no file system."""
+"""A copy of the model store in a bucket of object storage, for machines that do not share a file system."""
