@@ -6,9 +6,11 @@ shows whether the worker lives. What experts print goes to the log of the worker
 
 import os
 import resource
+import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -47,8 +49,10 @@ def _answer(experts: dict[str, Expert], message: Any) -> Answer:
 
 
 def _end_with_the_worker() -> None:
-    """End the process once standard input ends, whatever an expert is doing."""
+    """End the process and those that an expert has started once standard input ends, whatever they are doing."""
     os.read(0, 1)
+    with suppress(ProcessLookupError):  # the worker gave us a process group of our own
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(0)
 
 

@@ -6,7 +6,10 @@ worker never waits for the start of the process or for the loading of an expert:
 """
 
 import math
+import os
+import signal
 import socket
+import struct
 import subprocess
 import time
 from collections import deque
@@ -31,7 +34,8 @@ from worker.own_experts.metrics import Usage
 
 LOADING_S = 0.02  # how long a batch lets experts load
 LOAD_PATIENCE_S = 60.0  # how long one expert may take to load: it may import a library
-START_AGAIN_S = 10.0  # after a process that has ended before it was ready
+START_AGAIN_S = 10.0  # after a process that could not be started, or has ended before it was ready
+STUCK_S = 2.0  # how long the process may take for a part of a message, or to end after it has closed its socket
 MEMORY = "experts.memory may be too small"
 PAUSES_S = (60.0, 3600.0)  # the first and the longest pause after a failure
 
@@ -109,7 +113,8 @@ class ExpertPool:
         self._process = None
         if child:
             child.connection.close()
-            child.process.kill()
+            with suppress(ProcessLookupError, PermissionError):  # the latter on some systems if all are zombies
+                os.killpg(child.process.pid, signal.SIGKILL)  # with the processes that an expert has started
             if child.process.stdin:
                 child.process.stdin.close()
             child.process.wait()
@@ -138,7 +143,7 @@ class ExpertPool:
         child = self._process
         if child is None:
             if now >= self._start_at:
-                self._process = self._started()
+                self._start(now)
             return None
         if not child.ready:
             if child.process.poll() is not None:
@@ -151,8 +156,17 @@ class ExpertPool:
                     child.ready = child.connection.recv().series == ""
         return child if child.ready else None
 
+    def _start(self, now: float) -> None:
+        try:
+            self._process = self._started()
+        except OSError as exc:  # no memory, or too many processes or open files
+            log.error("the process of own experts does not start", error=str(exc))
+            self._start_at = now + START_AGAIN_S
+
     def _started(self) -> _Process:
         ours, theirs = socket.socketpair()
+        for timeout in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # a process that is stopped must not stop the worker
+            ours.setsockopt(socket.SOL_SOCKET, timeout, struct.pack("ll", round(STUCK_S), 0))
         with ours, theirs:
             command = child_command("worker.own_experts.child", str(theirs.fileno()), str(self._settings.memory))
             process = subprocess.Popen(  # noqa: S603 - our own program
@@ -233,9 +247,11 @@ class ExpertPool:
 
     def _died(self, child: _Process, series: str) -> None:
         child.connection.close()
-        code = child.process.wait()
+        happened = "does not answer any more"
+        with suppress(subprocess.TimeoutExpired):  # it may wait for a thread of an expert
+            happened = f"ended with {child.process.wait(STUCK_S)}"
         self._end(child)
-        self._fail(series, f"the process of its expert ended with {code}: correct its code, or raise experts.memory")
+        self._fail(series, f"the process of its expert {happened}: correct its code, or raise experts.memory")
 
     def _end(self, child: _Process) -> None:
         """Kill a child process; another one is started with the next batch."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from tidecast.settings import ExpertSettings
 
 EXPERTS_FILE = """
-import os, time
+import os, subprocess, sys, threading, time
 import numpy as np
 
 class Twice:
@@ -32,6 +32,14 @@ class Hungry(Twice):
 
 class Dies(Twice):
     def predict(self, windows): os._exit(3)
+
+class Lingers(Twice):
+    def predict(self, windows):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        sys.exit(4)
+
+class Starts(Twice):
+    def predict(self, windows): return np.array([float(subprocess.Popen(["sleep", "600"]).pid)])
 
 class Counts(Twice):
     def update(self, window): self.seen = getattr(self, "seen", 0) + 1

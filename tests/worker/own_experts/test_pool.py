@@ -1,19 +1,22 @@
 """Experts of the users' own in a real child process: their answers, and what happens when they fail."""
 
+import errno
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from tests.harness.patience import until
 from tests.worker.own_experts.harness import EXPERTS_FILE, source_settings
 from tidecast.models.own_model import OwnModel
 from tidecast.online.own_experts import OwnCall, OwnFailure
 from worker.own_experts.metrics import Usage
-from worker.own_experts.pool import PAUSES_S, ExpertPool
+from worker.own_experts.pool import PAUSES_S, START_AGAIN_S, ExpertPool
 
 
 class Now:
@@ -83,6 +86,7 @@ def test_an_expert_answers_from_its_newest_row(pool: ExpertPool, file: Path) -> 
         ("Nan", "returned NaN"),
         ("Hungry", "MemoryError"),
         ("Dies", "the process of its expert ended with 3"),
+        ("Lingers", "the process of its expert does not answer any more"),
         ("Missing", "has no class or function 'Missing'"),
     ],
 )
@@ -178,3 +182,60 @@ def test_a_killed_process_is_started_again(pool: ExpertPool, file: Path) -> None
     _, failures = answered(pool, call(file, "Twice"))
     assert "ended with -9" in failures[0].reason
     assert answered(pool, call(file, "Twice", 2))[0] == [4.0]
+
+
+def test_a_process_that_is_stopped_does_not_stop_the_worker(pool: ExpertPool, file: Path) -> None:
+    """It takes no message that is larger than the socket's buffer: it is killed, and the others answer in a new one."""
+    answered(pool, call(file, "Twice"))
+    child = pool._process
+    assert child is not None
+    os.kill(child.process.pid, signal.SIGSTOP)
+    large = OwnCall("Twice-1", 1, call(file, "Twice").model, np.ones((200_000, 2, 1)))
+    _, failures = pool.forecast([large])
+    assert "does not answer any more" in failures[0].reason
+    assert answered(pool, call(file, "Twice", 2))[0] == [4.0]
+
+
+@pytest.mark.parametrize("whole_worker", [False, True])
+def test_the_processes_that_an_expert_has_started_end_with_its_own(
+    pool: ExpertPool, file: Path, whole_worker: bool
+) -> None:
+    """Otherwise each restart would leave some behind; a worker that is killed closes nothing but the pipe."""
+    ([number], _) = answered(pool, call(file, "Starts"))
+    child = pool._process
+    assert child is not None
+    if whole_worker:
+        assert child.process.stdin
+        child.process.stdin.close()
+    else:
+        pool.close()
+    until(lambda: has_ended(int(number)))
+
+
+def has_ended(number: int) -> bool:
+    """Return whether a process has ended; nobody may have waited for it."""
+    stat = Path(f"/proc/{number}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_process_that_cannot_be_started_costs_only_the_own_experts(
+    pool: ExpertPool, file: Path, now: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine may have no memory or process left: it is tried again later, and the batch is answered without."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", refuse)
+        with capture_logs() as lines:
+            for _ in range(2):
+                (forecasts, failures) = pool.forecast([call(file, "Twice")])
+                assert np.isnan(forecasts[0]).all()
+                assert failures == []
+        assert [line["event"] for line in lines] == ["the process of own experts does not start"]
+    now.s += START_AGAIN_S
+    assert answered(pool, call(file, "Twice"))[0] == [4.0]
