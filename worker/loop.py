@@ -32,9 +32,9 @@ from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
+from worker.redis_failures import is_stale
 from worker.stop import Stop
 
-STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
 IDLE_S = 0.01  # pause between two rounds over several partitions without readings
 
@@ -159,10 +159,7 @@ class Worker:
         except Exception as exc:  # the Redis of the membership or the store's disk is unavailable
             if stop is None:
                 raise
-            self._failures += 1
-            delay = self._backoff.pause_s(self._failures)
-            self._report(_kind(exc), exc, delay)
-            stop.wait(delay)
+            self._wait_after(exc, stop)
             return None
         self._failures = 0
         self._move(stop)
@@ -181,6 +178,16 @@ class Worker:
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
         waits = None in answered or self.held < self._share or self._hurried
         return None if total == 0 and waits else total
+
+    def _wait_after(self, exc: Exception, stop: Stop) -> None:
+        """Report a failure of what all partitions share, and pause after it."""
+        self._failures += 1
+        delay = self._backoff.pause_s(self._failures)
+        self._report(_kind(exc), exc, delay)
+        if is_stale(exc):
+            for consumer in self._consumers:
+                consumer.reconnect()
+        stop.wait(delay)
 
     def _idle_s(self, now: float) -> float:
         """Return how long to wait after a round without a partition: at most until the first lease runs out."""
@@ -334,7 +341,7 @@ class Worker:
             return None
         except Unavailable as exc:
             # Redis changed nothing: the handled batch is kept, and sent again once Redis accepts it.
-            if exc.code in STALE:
+            if is_stale(exc):
                 consumer.reconnect()
             self._put_off(consumer, stop, self._failed(consumer, "refused", exc)[0])
             return None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from redis import exceptions
+from redis import Redis, exceptions
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import lacks_right
@@ -37,6 +37,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "CLUSTERDOWN": "the cluster does not serve all slots: look at CLUSTER INFO",
     }
 )
+STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
 EXPLAINED = ("MOVED", "ASK", "NOPERM")  # codes that `explain` describes
 _CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
     {  # redis-py removes the code from the text of these errors
@@ -88,6 +89,18 @@ def meaning_of(exc: RedisError) -> Exception:
     if code in EXPLAINED:
         return Unavailable(code, explain(exc))
     return Unavailable(code, f"{REMEDIES[code]} ({exc})") if code else exc
+
+
+def is_stale(exc: Exception) -> bool:
+    """Return whether a connection leads to a replica: a new one may reach the master behind the same name."""
+    meaning = meaning_of(exc) if isinstance(exc, RedisError) else exc
+    return isinstance(meaning, Unavailable) and meaning.code in STALE
+
+
+def reconnect_if_stale(redis: Redis | None, exc: Exception) -> None:
+    """Close the connections of a pool if one of them leads to a replica; a cluster's client finds the master itself."""
+    if isinstance(redis, Redis) and is_stale(exc):
+        redis.connection_pool.disconnect()
 
 
 def _code(exc: RedisError) -> str | None:

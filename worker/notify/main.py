@@ -109,7 +109,7 @@ def _serve(make: Callable[[], Notifier], backoff: Backoff, health: Health, stop:
             failures = 0
         except (RedisError, Unavailable, StreamError) as exc:
             if notifier:
-                notifier.drop()
+                notifier.failed(exc)
             failures += 1
             pause_s = backoff.pause_s(failures)
             error = explain(exc) if isinstance(exc, RedisError) else str(exc)

@@ -21,6 +21,7 @@ from worker.notify.messages import body_of, ends_condition, kinds_posted
 from worker.notify.metrics import NotifyMetrics
 from worker.notify.receiver import DeliveryError, Receiver
 from worker.notify.right import NotifyRight
+from worker.redis_failures import reconnect_if_stale
 
 AT_ONCE = 100  # events of a message
 POLL_S = 1.0  # between two looks for new events
@@ -76,6 +77,11 @@ class Notifier:
         self._renewed_at = -math.inf
         self._post_at = -math.inf  # the earliest time of the next message
         self._metrics.oldest_ms = None
+
+    def failed(self, exc: Exception) -> None:
+        """Begin again from the stored position after a failure of Redis, with new connections if these are stale."""
+        reconnect_if_stale(self._redis, exc)
+        self.drop()
 
     def step(self, now: float) -> float:
         """Take the right, read events and post a message, as far as these are due.

@@ -29,6 +29,7 @@ from tidecast.wire import Keys, layout_of
 from worker.acl import explain
 from worker.log_limiter import LogLimiter
 from worker.metrics import Health
+from worker.redis_failures import reconnect_if_stale
 from worker.retraining import child
 from worker.retraining.job import RetrainJob
 from worker.retraining.job_state import TTL_S, JobState
@@ -171,6 +172,7 @@ class Schedule:
                     self._jobs[keys] = self._job(partition, settings)
                 at = self._jobs[keys].step(cancelled)
             except Exception as exc:  # the thread must survive every error
+                reconnect_if_stale(self._redis, exc)
                 return time.time() + self._pause_s(partition, exc)
             self._failures = 0
             return at

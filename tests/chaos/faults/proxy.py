@@ -97,6 +97,10 @@ class Proxy:
         """Pass all later connections to another server, and break those to the one before."""
         self._loop.call_soon_threadsafe(self._switch, upstream)
 
+    def lead(self, upstream: int) -> None:
+        """Pass all later connections to another server; those to the one before stay open."""
+        self._upstream = upstream
+
     def _switch(self, upstream: int) -> None:
         self._upstream = upstream
         for link in self._links:
