@@ -32,7 +32,7 @@ from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.redis_failures import is_stale
+from worker.redis_failures import is_stale, kind_of
 from worker.stop import Stop
 
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
@@ -183,7 +183,7 @@ class Worker:
         """Report a failure of what all partitions share, and pause after it."""
         self._failures += 1
         delay = self._backoff.pause_s(self._failures)
-        self._report(_kind(exc), exc, delay)
+        self._report(kind_of(exc), exc, delay)
         if is_stale(exc):
             for consumer in self._consumers:
                 consumer.reconnect()
@@ -209,7 +209,7 @@ class Worker:
             if stop is None:
                 raise
             delay = self._backoff.pause_s(1)
-            self._report(_kind(exc), exc, delay)
+            self._report(kind_of(exc), exc, delay)
             self._route_at = time.monotonic() + delay
             return 0
         self._health.routed(routed)
@@ -224,7 +224,7 @@ class Worker:
         except Exception as exc:
             if stop is None:
                 raise
-            self._report(_kind(exc), exc, 0.0)
+            self._report(kind_of(exc), exc, 0.0)
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""
@@ -347,7 +347,7 @@ class Worker:
             return None
         except Exception as exc:
             # The state in memory may be ahead of the last commit: start again from the state in Redis.
-            delay, logged = self._failed(consumer, _kind(exc), exc)
+            delay, logged = self._failed(consumer, kind_of(exc), exc)
             if consumer.held:
                 consumer.drop(str(exc), logged=logged)
             self._put_off(consumer, stop, delay)
@@ -388,12 +388,6 @@ class Worker:
                 "step failed", kind=kind, error=error, pause_s=round(pause_s, 3), times=times, exc_info=unforeseen
             )
         return times > 0
-
-
-def _kind(exc: Exception) -> str:
-    if isinstance(exc, Unavailable):
-        return "refused"
-    return "redis" if isinstance(exc, RedisError) else "step"
 
 
 def _sum(answered: Sequence[int | None]) -> int | None:

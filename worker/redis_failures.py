@@ -91,6 +91,13 @@ def meaning_of(exc: RedisError) -> Exception:
     return Unavailable(code, f"{REMEDIES[code]} ({exc})") if code else exc
 
 
+def kind_of(exc: Exception) -> str:
+    """Return the kind of a failed step, as the log and the metrics name it."""
+    if isinstance(exc, Unavailable):
+        return "refused"
+    return "redis" if isinstance(exc, RedisError) else "step"
+
+
 def is_stale(exc: Exception) -> bool:
     """Return whether a connection leads to a replica: a new one may reach the master behind the same name."""
     meaning = meaning_of(exc) if isinstance(exc, RedisError) else exc

@@ -68,6 +68,9 @@ class Receiver:
         timer.daemon = True
         timer.start()
         try:
+            connection.connect()
+            if late.is_set():  # before there was a socket to shut down
+                raise TimeoutError
             connection.request("POST", self._path, body, self._headers)
             status = connection.getresponse().status
         except (OSError, HTTPException, ValueError) as exc:

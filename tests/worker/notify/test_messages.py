@@ -1,13 +1,16 @@
 """The bodies of messages, and where and with which headers they are sent."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.harness.patience import until
 from tests.harness.processes import run_command
-from tests.worker.notify.harness import HANG, Inbox
+from tests.worker.notify.harness import DRIP, HANG, Inbox
 from tidecast.errors import SettingsError
 from tidecast.settings import NotifySettings, load_settings
 from tidecast.wire import Event
@@ -123,6 +126,20 @@ def test_no_failure_shows_a_secret(inbox: Inbox, answer: int) -> None:
         Receiver(settings).post(b'{"events": []}')
     assert inbox.address in str(failure.value)
     assert "hunter2" not in f"{failure.value} {failure.value!r} {failure.value.__cause__}"
+
+
+def test_a_slow_look_up_of_the_host_does_not_end_the_time_limit(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is up before there is a connection: a receiver that sends for ever must not hold the notifier."""
+    inbox.answers.append(DRIP)
+    look_up = socket.getaddrinfo
+
+    def look_up_slowly(*args: Any, **named: Any) -> Any:
+        until(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
+        return look_up(*args, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_slowly)
+    with pytest.raises(DeliveryError, match=r"no answer within 0\.1 s"):
+        Receiver(NotifySettings(url=f"http://{inbox.address}/", timeout=0.1)).post(b'{"events": []}')
 
 
 @pytest.mark.parametrize(
