@@ -127,7 +127,11 @@ class Schedule:
 
     def reconcile(self) -> None:
         """Add a job for each new partition, and remove the jobs of lost partitions."""
-        held = set(self._held())
+        try:
+            held = set(self._held())
+        except Exception as exc:  # APScheduler, whose log is off, calls this again
+            self._report(exc, RECONCILE_S)
+            return
         for lost in self._ours - held:
             with suppress(JobLookupError):
                 self._scheduler.remove_job(str(lost))
@@ -163,9 +167,9 @@ class Schedule:
             return self._stopping.is_set() or self._asked_to_stop() or partition not in self._held()
 
         with self._running:
-            if cancelled():
-                return time.time() + RECONCILE_S
             try:
+                if cancelled():
+                    return time.time() + RECONCILE_S
                 settings = self._settings()
                 keys = layout_of(settings).keys(partition)
                 if keys not in self._jobs:
@@ -182,13 +186,15 @@ class Schedule:
         shortest, longest = BACKOFF_S
         pause_s: float = min(longest, shortest * 2.0 ** min(self._failures, 30))
         self._failures += 1
+        self._report(exc, pause_s, partition=partition)
+        return pause_s
+
+    def _report(self, exc: Exception, pause_s: float, **place: int) -> None:
+        """Log a failure, unless an equal one was logged recently; `place` is the partition, if it is about one."""
         away = isinstance(exc, RedisError)
         error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        if times := self._limiter.count(f"{partition} {error}"):
-            log.error(
-                "retraining waits", partition=partition, error=error, pause_s=pause_s, times=times, exc_info=not away
-            )
-        return pause_s
+        if times := self._limiter.count(f"{place} {error}"):
+            log.error("retraining waits", **place, error=error, pause_s=pause_s, times=times, exc_info=not away)
 
     def _come_again(self, event: Any) -> None:
         """Reschedule a job at the time that its run returned; `_Again` did not have that time during the run.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from apscheduler.executors.debug import DebugExecutor
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
@@ -25,7 +26,7 @@ from tidecast.settings import Settings, load_settings
 from worker import main as program
 from worker.metrics import Health
 from worker.retraining import scheduler
-from worker.retraining.scheduler import Schedule
+from worker.retraining.scheduler import LOOK_S, Schedule
 from worker.retraining.triggers import timing_of
 
 HANG = "os.kill(os.getpid(), signal.SIGSTOP)"  # it gets no signal, and misses the end of its parent
@@ -194,6 +195,27 @@ def test_a_redis_that_goes_away_in_a_run_loses_no_due_time(settings: Settings, r
         redis.execute_command("CLIENT", "PAUSE", 1800, "ALL")
         until(lambda: check_each_due_ended_once(redis, 1000) >= 2)
     assert ["started", "finished"] == [kind for kind, _ in events(redis)][:2]
+
+
+def test_partitions_that_cannot_be_listed_are_logged_and_listed_again_soon(settings: Settings, redis: Redis) -> None:
+    """The layout in Redis may be damaged: once it is repaired, runs go on at once, and not an hour later."""
+    settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"every": 1.0})})
+    timing = timing_of(settings.retrain)
+    assert timing
+    damaged = []
+
+    def held() -> set[int]:
+        if damaged:
+            raise SettingsError("no layout")
+        return {0}
+
+    with capture_logs() as lines, Schedule(lambda: settings, timing, held, "w", Health(), command=stand_in(FINISH)):
+        until(lambda: record(redis).get("runs"))
+        damaged.append(1)
+        until(lambda: {line.get("partition") for line in lines if line["event"] == "retraining waits"} == {0, None})
+        runs = int(record(redis)["runs"])
+        damaged.clear()
+        until(lambda: int(record(redis)["runs"]) > runs, LOOK_S / 60)
 
 
 def test_a_worker_with_a_schedule_holds_no_tensorflow_and_stops_as_ever(settings: Settings, redis: Redis) -> None:
