@@ -30,6 +30,7 @@ from worker.partition.stream_warnings import StreamWarnings
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 SILENCES_EVERY_S = 0.5  # without readings: how often to look for silent series
 GRACE_S = 10.0  # after a failure: how long no series counts as silent, since its sender may have failed too
+PROMPT_S = 1.0  # a reading that arrives so soon after a read without any shows by how much the clocks differ
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
 DRIFTS_NAMED = 10  # most drifts named in a log line
 
@@ -98,7 +99,8 @@ class PartitionConsumer:
         self._looked_at = -float("inf")
         self._listened_at = -float("inf")  # when it last looked for silent series
         self._failed_at = -float("inf")
-        self._clock_ms: float | None = None  # by how much the clock is ahead of the newest ids, at least
+        self._clock_ms: float | None = None  # by how much the clock is ahead of the ids, or less
+        self._waited_at = -math.inf  # when a read last ended without readings
         self._progress: Progress | None = None  # after the last handled batch
         self._uncommitted: deque[HandledBatch] = deque()  # at most two: the later is handled while the earlier is sent
 
@@ -165,6 +167,7 @@ class PartitionConsumer:
     def _forget(self) -> None:
         self._progress = None
         self._clock_ms = None
+        self._waited_at = -math.inf
         self._uncommitted.clear()
         self._stream.read_no_further()
         self._orders.forget()
@@ -192,16 +195,18 @@ class PartitionConsumer:
         epoch = self._lease.epoch
         if progress is None or epoch is None:
             raise Conflict("no offset is loaded: acquire the partition anew")
+        began = time.monotonic()
         with self._health.stage("read"):
             entries = self._stream.read(progress.last, block_ms)
+        read_at = now + time.monotonic() - began
         if not entries:
+            self._waited_at = read_at
             self._health.lag(self.number, self._warnings.lag)
             self._report_silences(progress, now)
             return
         if self.known and self.forecaster.engine.reads_known:
             self.known.read_until(int(entries.places.ms.max()))
-        ahead_ms = now * 1000 - int(entries.places.ms[-1])
-        self._clock_ms = ahead_ms if self._clock_ms is None else min(ahead_ms, self._clock_ms)
+        self._compare_clocks(read_at, int(entries.places.ms[-1]))
         self._warnings.ids_ahead(entries.ids[-1], now)
         chosen, result = self._poison_guard.choose(epoch, progress.last, entries)
         lag = self._stream.lag(progress, chosen)
@@ -218,6 +223,16 @@ class PartitionConsumer:
         batch = HandledBatch(progress, result, lag)
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
+
+    def _compare_clocks(self, read_at: float, newest_ms: int) -> None:
+        """Note by how much the clock is ahead of the ids.
+
+        A reading that had to wait shows only that it is not further ahead. One for which the worker waited shows by how
+        much it is: either clock may have been set since.
+        """
+        ahead_ms = read_at * 1000 - newest_ms
+        if self._clock_ms is None or ahead_ms < self._clock_ms or 0 <= read_at - self._waited_at < PROMPT_S:
+            self._clock_ms = ahead_ms
 
     def _report_silences(self, progress: Progress, now: float) -> None:
         """Let a commit without readings report the series that have become silent; all entries must be handled."""

@@ -83,6 +83,22 @@ def test_readings_in_bulk_and_other_series_do_not_make_a_series_silent(settings:
     worker.leave()
 
 
+@pytest.mark.parametrize("whose", ["worker", "redis"])
+def test_a_clock_that_is_set_does_not_make_series_silent_for_ever(worker: Worker, redis: Redis, whose: str) -> None:
+    """The worker's is set forward by an hour, or that of Redis back, whose ids then stand still for an hour.
+
+    The first look after that may be wrong. Then a reading arrives, and the clocks are compared again.
+    """
+    for n in range(100, 160):
+        clock = n - 60 if whose == "worker" and n < 120 else n
+        clock_of_redis = min(n + 60, 179) if whose == "redis" else n
+        fields = {"series": "a", "value": str(n % 7), "ts": str(BEGUN_MS + n * STEP_MS)}
+        serve(worker, clock - 0.005)  # it waits for the reading
+        redis.xadd("readings", fields, id=f"{BEGUN_MS + clock_of_redis * STEP_MS}-{n}")  # type: ignore[arg-type]
+        serve(worker, clock, clock + 0.5)
+    assert told(redis)[2:] == []
+
+
 def test_a_commit_without_readings_is_repeated_without_effect(redis: Redis) -> None:
     """Its reply may be lost: the state that it has written shows that it took place."""
     stream = Stream(redis, keys_of(), WorkerSettings())
