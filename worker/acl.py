@@ -9,8 +9,8 @@ from tidecast import connection
 from worker.scripts import script_of
 
 SCRIPTS = (
-    *("acquire", "adopt", "attempt", "beat", "change", "claim", "close", "commit", "extent", "hold", "join", "known"),
-    *("layout", "mark", "names", "notify", "peek", "plan", "prepare", "purge", "retain", "route", "settle"),
+    *("acquire", "adopt", "attempt", "beat", "change", "claim", "clock", "close", "commit", "extent", "hold", "join"),
+    *("known", "layout", "mark", "names", "notify", "peek", "plan", "prepare", "purge", "retain", "route", "settle"),
 )
 _PLACE = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
 _UNKNOWN = "Unknown Redis command"  # the error of a script that calls a command that the server does not support

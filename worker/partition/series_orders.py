@@ -86,7 +86,8 @@ class SeriesOrders:
             self._purge.take([order for order in orders if order.left])
             self._expired = {}  # while the partition lags behind, none can be deleted
         if self._expire_s is not None and now >= self._expiry_at:
-            self._expired = dict(islice(self._silent_since(1000 * (now - self._expire_s)), EXPIRED_AT_ONCE))
+            clock_s = min(now, self._stream.clock_s())  # if one is wrong, no series must be deleted for it
+            self._expired = dict(islice(self._silent_since(1000 * (clock_s - self._expire_s)), EXPIRED_AT_ONCE))
             least, most = EXPIRY_EVERY
             has_more = len(self._expired) == EXPIRED_AT_ONCE
             self._expiry_at = now + (least if has_more else min(most, max(least, EXPIRY_SHARE * self._expire_s)))

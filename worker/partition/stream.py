@@ -74,6 +74,7 @@ class Stream:
         self._attempt = redis.register_script(script_of("attempt"))
         self._commit = redis.register_script(script_of("commit"))
         self._change = redis.register_script(script_of("change"))
+        self._clock = redis.register_script(script_of("clock"))
         self._retain = redis.register_script(script_of("retain"))
         self.purge = StreamPurge(redis, keys, settings.lag_group, self._merged)
         self._reader = EntryReader(redis, keys, settings)
@@ -345,6 +346,11 @@ class Stream:
                 f"{confirmed} of {wanted} replicas have confirmed the last commit: bring them back, or lower "
                 "worker.wait_replicas",
             )
+
+    def clock_s(self) -> float:
+        """Return the time by the server's clock, in epoch seconds."""
+        with refusals_explained():
+            return float(cast("int", self._clock(keys=[self.keys.lease]))) / 1000
 
     def orders(self) -> list[Order]:
         """Return the orders that wait."""

@@ -1,5 +1,6 @@
 """Series are deleted and renamed between two batches, once, whatever ends the worker meanwhile."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -313,6 +314,17 @@ def test_a_series_that_was_silent_for_too_long_expires_once(
     assert {("worker", 38 if event.series == "a" else 39) for event in expired} == {
         (event.facts["program"], event.facts["since"]) for event in expired
     }
+
+
+def test_a_clock_that_is_wrong_deletes_no_series(redis: Redis, settings: Settings) -> None:
+    """The worker's clock is set ten years ahead: by the clock of Redis, which gives the ids, the series is alive."""
+    given = settings.model_copy(update={"series": settings.series.model_copy(update={"expire": 7200.0})})
+    worker = new_worker(given)
+    redis.xadd("readings", {"series": "a", "value": 1})
+    worker.step(time.time())
+    for later in range(5):
+        worker.step(time.time() + 10 * 365 * 86_400 + 1000 * later)
+    assert {"a"} == names_in(redis)
 
 
 def test_an_entry_that_is_no_order_does_not_stop_the_worker(redis: Redis, settings: Settings) -> None:
