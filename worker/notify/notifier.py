@@ -4,6 +4,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
@@ -72,6 +73,8 @@ class Notifier:
     def drop(self) -> None:
         """Forget the right and the events that were read: they are read again from the stored position."""
         self._read: dict[str, str] = {}  # the id of the last event read, by stream
+        self._behind = False  # whether events were left unread, so that they may be trimmed meanwhile
+        self._gap_reported = False  # since no event was left unread
         self._waiting: deque[tuple[StreamEntry, Event]] = deque()
         self._group_began = -math.inf  # when the oldest waiting event was read, epoch seconds
         self._renewed_at = -math.inf
@@ -135,23 +138,28 @@ class Notifier:
         self._read = position
         self._renewed_at = now
         log.info("notifying", to=self._receiver.place)
-        for key, last in position.items():
-            if last != OLDEST:
-                self._warn_of_gap(key, last)
+        self._warn_of_gaps()
         return True
 
-    def _warn_of_gap(self, key: str, last: str) -> None:
-        try:
-            info = self._redis.xinfo_stream(key)
-        except ResponseError:  # the stream does not exist, or XINFO is not allowed
-            return
-        warn_of_gap(key, last, cast("Any", info))
+    def _warn_of_gaps(self) -> None:
+        """Log which streams may have lost events before they were read."""
+        for key, last in self._read.items():
+            if last != OLDEST:
+                with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
+                    info = cast("Any", self._redis.xinfo_stream(key))
+                    self._gap_reported = warn_of_gap(key, last, info) or self._gap_reported
 
     def _look(self, now: float) -> None:
         """Read new events, unless enough are waiting."""
         if len(self._waiting) >= AT_ONCE:
+            self._behind = True
             return
-        for entry in in_order_of_time(self._reply(), AT_ONCE):
+        if self._behind and not self._gap_reported:
+            self._warn_of_gaps()
+        reply = self._reply()
+        self._behind = any(len(entries) >= AT_ONCE for _, entries in reply)
+        self._gap_reported = self._gap_reported and self._behind
+        for entry in in_order_of_time(reply, AT_ONCE):
             key, entry_id, fields = entry
             self._read[key] = entry_id.decode()
             try:

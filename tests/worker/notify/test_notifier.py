@@ -190,6 +190,21 @@ def test_a_backlog_needs_no_wait_and_trimmed_events_are_logged(
     assert 2 * AT_ONCE <= len(inbox.details())
 
 
+def test_events_that_are_trimmed_while_the_receiver_is_away_are_logged(
+    redis: Redis, inbox: Inbox, notifying: Notifying, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stream keeps a limited number of events: those that it lost meanwhile are never posted."""
+    inbox.answers.extend([500] * 5)
+    first = anomalies(redis, 0, AT_ONCE + 1)
+    notifying.run(20)
+    later = anomalies(redis, AT_ONCE + 1, 2 * AT_ONCE)
+    redis.xtrim("events", maxlen=AT_ONCE, approximate=False)
+    assert not caplog.messages
+    notifying.run(200)
+    assert first[:AT_ONCE] + later[AT_ONCE:] == inbox.details()
+    assert ["may have been trimmed unread" in message for message in caplog.messages] == [True]
+
+
 def test_the_lag_is_the_age_of_the_oldest_event_that_waits(redis: Redis, inbox: Inbox, notifying: Notifying) -> None:
     """An alert on it wakes somebody when no message can."""
     inbox.answers.extend([500] * 100)
