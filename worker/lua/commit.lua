@@ -79,6 +79,12 @@ for _, pair in ipairs({{forecasts, ids[1]}, {dead, ARGV[letters] ~= '0' and ARGV
     return redis.error_reply('AHEAD ' .. pair[1] .. ' already holds entries up to ' .. newest(pair[1]))
   end
 end
+-- Entries that get their ids from Redis fail after the highest id of all, when others are written already.
+for _, key in ipairs({events, merged}) do
+  if newest(key) == '18446744073709551615-18446744073709551615' then
+    return redis.error_reply('WRONGKEY ' .. key .. ' holds the highest id there is, so it takes no other entry')
+  end
+end
 
 -- With wait_for, forecasts that this consumer group has not acknowledged are not trimmed. If they leave too little
 -- room, the commit is refused. Acknowledged forecasts are trimmed first; this stays even if the commit is refused.
