@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 INTERVALS_S = (5.0, 600.0)  # between the first two lines of a failure, and the limit; doubled after each line
 FORGET_S = 60.0  # a failure that was absent for this long, or for its own interval, counts as new
-MOST = 100  # most failures that are remembered
+MOST = 1024  # most failures that are remembered: each of 256 partitions may have some of its own
 
 
 @dataclass(slots=True)

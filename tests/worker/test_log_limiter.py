@@ -57,9 +57,20 @@ def test_a_failure_that_comes_back_later_is_new() -> None:
     assert 1 == limiter.count("away")
 
 
+def test_all_partitions_may_fail_at_once_without_a_flood() -> None:
+    """Their messages name their keys, so each counts by itself."""
+    clock = Clock()
+    limiter = LogLimiter(clock)
+    logged_lines = 0
+    for _ in range(600):
+        logged_lines += sum(limiter.count(f"{{{number}}}:forecasts is full") > 0 for number in range(256))
+        clock.now += 1.0
+    assert logged_lines <= 10 * 256
+
+
 def test_failures_that_are_never_equal_take_no_memory_without_end() -> None:
     """As where a message holds a time."""
     clock = Clock()
     limiter = LogLimiter(clock)
-    assert [1] * 1000 == [limiter.count(f"failure {number}") for number in range(1000)]
+    assert [1] * 2 * MOST == [limiter.count(f"failure {number}") for number in range(2 * MOST)]
     assert MOST == len(limiter._seen)
