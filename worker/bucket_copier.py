@@ -68,13 +68,17 @@ class BucketCopier:
         except (TidecastError, OSError) as exc:
             self._failed("bucket", str(exc))  # one kind: the library's sentences contain durations
             return
+        except Exception as exc:  # the thread must survive every error
+            error = f"{type(exc).__name__}: {exc}"
+            self._failed(error, error, exc_info=True)
+            return
         for failure in changes.failures:
             self._failed(failure, failure)
         if changes.pushed or changes.pulled:
             log.info("models copied", to_bucket=len(changes.pushed), from_bucket=len(changes.pulled))
 
-    def _failed(self, kind: str, error: str) -> None:
+    def _failed(self, kind: str, error: str, *, exc_info: bool = False) -> None:
         self._health.failed("bucket")
         if times := self._limiter.count(kind):
             remedy = "until then this worker forecasts with the models that it has"
-            log.warning("models not copied", error=error, times=times, remedy=remedy)
+            log.warning("models not copied", error=error, times=times, remedy=remedy, exc_info=exc_info)

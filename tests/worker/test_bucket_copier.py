@@ -11,6 +11,7 @@ from tests.harness.models import make_model
 from tests.harness.patience import until
 from tests.harness.servers.s3 import ObjectServer, object_server, use
 from tidecast.models.bucket.mirror import copy_changes
+from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
 from worker.bucket_copier import BucketCopier
 from worker.metrics import Health
@@ -61,3 +62,21 @@ def test_a_bucket_that_cannot_be_used_is_logged_and_counted(tmp_path: Path) -> N
     events = [line for line in lines if line["event"] == "models not copied"]
     assert "the bucket s3://absent/plant cannot be used" in events[0]["error"]
     assert len(events) < 4
+
+
+def test_an_unforeseen_error_does_not_end_the_copying(server: ObjectServer, tmp_path: Path) -> None:
+    """A pointer that another program wrote has a version that is no number: it is logged, and copied once it is one."""
+    trainer, mine = (ModelStore(tmp_path / name) for name in ("trainer", "worker"))
+    trainer.publish(make_model("a"))
+    copy_changes(trainer, server.url)
+    bucket = Bucket(server.url)
+    (name,) = bucket.tags("pointers")
+    stored = bucket.read(f"pointers/{name}")
+    assert stored
+    mine.publish(make_model("a"))
+    damaged = stored.content.replace(b'"version": 1', b'"version": "x"')
+    tag = bucket.replace(f"pointers/{name}", damaged, stored.tag)
+    with capture_logs() as lines, BucketCopier(mine, server.url, 0.01, Health()):
+        until(lambda: [line for line in lines if "TypeError" in line.get("error", "")])
+        bucket.replace(f"pointers/{name}", stored.content, tag)
+        until(lambda: [line for line in lines if line["event"] == "models copied"])
