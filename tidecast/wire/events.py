@@ -79,7 +79,7 @@ class Event:
         """
         try:
             text = {name.decode(): value.decode() for name, value in fields.items()}
-            version = int(text["version"]) if "version" in text else None
+            version = _whole(text["version"]) if "version" in text else None
             its_id = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
             kind = text["kind"]
             facts = {name: _fact(kind, name, value) for name, value in text.items() if name not in _OWN}
@@ -88,8 +88,20 @@ class Event:
             raise StreamError(f"entry {entry_id!r} is not an event ({exc!r}): nothing else may write there") from exc
 
 
+def _whole(text: str) -> int:
+    """Return a number that JSON and the formatting of times can take.
+
+    Raises:
+        ValueError: the text is not a number of 64 bits.
+    """
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{text[:40]} is not a number of 64 bits")
+    return number
+
+
 def _fact(kind: str, name: str, value: str) -> Fact:
     """Return the number or the text of a fact."""
     if name in _WHOLE:
-        return int(value)
+        return _whole(value)
     return float(value) if name in _REAL or (kind == "level_changed" and name in _LEVELS) else value

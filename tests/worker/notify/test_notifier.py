@@ -190,6 +190,17 @@ def test_a_backlog_needs_no_wait_and_trimmed_events_are_logged(
     assert 2 * AT_ONCE <= len(inbox.details())
 
 
+@pytest.mark.parametrize("field", ["ts", "since", "version"])
+def test_an_entry_with_a_number_that_no_message_can_hold_is_skipped(
+    redis: Redis, inbox: Inbox, notifying: Notifying, field: str
+) -> None:
+    """Another program may have written it: it must not end the notifier again at each start."""
+    redis.xadd("events", {"kind": "anomaly", "detail": "odd", "phase": "begins", field: "9" * 400})
+    after = anomalies(redis, 0, 1)
+    notifying.run(10)
+    assert after == inbox.details()
+
+
 def test_events_that_are_trimmed_while_the_receiver_is_away_are_logged(
     redis: Redis, inbox: Inbox, notifying: Notifying, caplog: pytest.LogCaptureFixture
 ) -> None:
