@@ -12,8 +12,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tidecast.connection import lacks_right
-from tidecast.errors import BadReading
+from tidecast.errors import BadReading, Unavailable
 from tidecast.models.known.entries import add_entries
 from tidecast.models.known.values import KnownValues
 from tidecast.settings import Settings
@@ -21,7 +20,7 @@ from tidecast.wire import DeadLetter, id_pair
 from tidecast.wire.known import KnownEntry, known_keys, parse_known
 from worker.log_limiter import LogLimiter
 from worker.metrics import Health
-from worker.redis_failures import refusals_explained
+from worker.redis_failures import NO_RIGHT, refusals_explained
 from worker.scripts import script_of
 
 AT_ONCE = 1000  # entries of one reply
@@ -91,8 +90,8 @@ class KnownStream:
             try:
                 with refusals_explained():
                     clock, entries = cast("Any", self._read(keys=[self._key], args=[self._last, AT_ONCE]))
-            except ResponseError as exc:
-                if not lacks_right(exc):
+            except Unavailable as exc:
+                if exc.code != NO_RIGHT:
                     raise
                 if times := self._limiter.count("right"):
                     remedy = f"grant the worker's user ~{self._key}"

@@ -38,7 +38,8 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
     }
 )
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
-EXPLAINED = ("MOVED", "ASK", "NOPERM")  # codes that `explain` describes
+NO_RIGHT = "NOPERM"  # the code of a refusal because the user lacks a right
+EXPLAINED = ("MOVED", "ASK", NO_RIGHT)  # codes that `explain` describes
 _CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
     {  # redis-py removes the code from the text of these errors
         exceptions.OutOfMemoryError: "OOM",
@@ -48,7 +49,7 @@ _CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
         exceptions.MovedError: "MOVED",  # before ASK, its base class
         exceptions.AskError: "ASK",
         exceptions.ClusterDownError: "CLUSTERDOWN",
-        exceptions.NoPermissionError: "NOPERM",
+        exceptions.NoPermissionError: NO_RIGHT,
     }
 )
 # Redis 6.2 quotes the code of an error within a script; for a missing right its text has nothing else.
@@ -116,4 +117,4 @@ def _code(exc: RedisError) -> str | None:
             return code
     if match := _WITHIN.search(str(exc)):
         return match[1]
-    return "NOPERM" if lacks_right(exc) else None
+    return NO_RIGHT if lacks_right(exc) else None

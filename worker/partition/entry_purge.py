@@ -5,12 +5,12 @@ from dataclasses import replace
 from math import inf
 
 import structlog
-from redis.exceptions import RedisError
 
-from tidecast.connection import lacks_right
 from tidecast.connection.records.orders import Order, Span
+from tidecast.errors import Unavailable
 from tidecast.wire import id_pair
 from worker.partition.stream_purge import StreamPurge
+from worker.redis_failures import NO_RIGHT
 
 AGAIN_S = 1.0  # pause where a consumer group has not acknowledged an entry yet
 WITHOUT_RIGHT_S = 60.0
@@ -52,8 +52,8 @@ class EntryPurge:
         order = self._orders.pop(0)
         try:
             left, waits = self._search(epoch, order)
-        except RedisError as exc:
-            if not lacks_right(exc):
+        except Unavailable as exc:
+            if exc.code != NO_RIGHT:
                 raise
             log.warning("entries not deleted", series=order.series, error=str(exc), again_s=WITHOUT_RIGHT_S)
             self._at = now + WITHOUT_RIGHT_S

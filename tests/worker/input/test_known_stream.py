@@ -177,3 +177,19 @@ async def test_the_clients_check_values_as_the_worker_does(redis_server: Embedde
         await client.push_known("shop-*", {"price": 4.5, "plan": 7}, far)
     (_, first), (_, second) = redis.xrange("known")
     assert {b"series": b"shop-*", b"ts": far.encode(), b"price": b"4.5", b"plan": b"7.0"} == first == second
+
+
+def test_values_that_the_user_may_not_read_stop_no_forecast(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """Forecasts are made without them, and the log names the right."""
+    store.publish(known_model())
+    push(redis, "1-0", 2)
+    redis.execute_command("ACL", "SETUSER", "default", "resetkeys", "~[^k]*")
+    try:
+        with capture_logs() as lines:
+            add(redis, *range(1, 20), series=("a",))
+            for later in range(9):
+                worker.step(NOW + later)
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "~*")
+    assert 19 == len(forecasts(redis))
+    assert "grant the worker's user ~known" in [line.get("remedy") for line in lines]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from tests.harness.connections import connected
 from tests.harness.models import make_model
@@ -325,6 +326,26 @@ def test_a_clock_that_is_wrong_deletes_no_series(redis: Redis, settings: Setting
     for later in range(5):
         worker.step(time.time() + 10 * 365 * 86_400 + 1000 * later)
     assert {"a"} == names_in(redis)
+
+
+def test_entries_that_the_user_may_not_search_wait_for_the_right(redis: Redis, settings: Settings) -> None:
+    """Meanwhile no step fails, readings are answered, and the log says what is missing once a minute."""
+    prepare(redis, settings, "a")
+    order(redis, "a", purging=True)
+    worker = new_worker(settings)
+    redis.execute_command("ACL", "SETUSER", "default", "-xrange")
+    try:
+        with capture_logs() as lines:
+            for later in range(10):
+                add(redis, 100 + later, series=("b",))
+                worker.step(NOW + 2 * later)
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+xrange")
+    assert ["a"] == [line["series"] for line in lines if line["event"] == "entries not deleted"]
+    assert 10 == len([made for made in forecasts(redis) if made.series == "b"])
+    for later in range(80, 120):
+        worker.step(NOW + later)
+    assert "a" not in {made.series for made in forecasts(redis)}
 
 
 def test_an_entry_that_is_no_order_does_not_stop_the_worker(redis: Redis, settings: Settings) -> None:
