@@ -86,7 +86,7 @@ def test_a_worker_without_readings_reaches_the_new_master(failover: Failover, se
         failover.take_place()
         until(lambda: failures(health))
         failover.new.xadd("readings", {"series": "a", "value": 2})
-        until(lambda: failover.new.xlen("forecasts") == 2, 30)
+        until(lambda: failover.new.xlen("forecasts") == 2)
 
 
 def test_a_schedule_reaches_the_new_master(failover: Failover, settings: Settings) -> None:
@@ -98,7 +98,7 @@ def test_a_schedule_reaches_the_new_master(failover: Failover, settings: Setting
         until(lambda: record(failover.old).get("runs"))
         failover.take_place()
         runs = int(record(failover.new)["runs"])
-        until(lambda: int(record(failover.new)["runs"]) > runs + 1, 30)
+        until(lambda: int(record(failover.new)["runs"]) > runs + 1)
 
 
 def test_notifications_reach_the_new_master(failover: Failover, settings: Settings) -> None:
@@ -119,7 +119,7 @@ def test_notifications_reach_the_new_master(failover: Failover, settings: Settin
             failover.take_place()
             for detail in ("first", "second"):  # the first may be read from the old server, which is a replica now
                 happen(failover.new, Event("stuck", detail, "a"))
-                until(partial(lambda sent: sent in inbox.details(), detail), 60)
+                until(partial(lambda sent: sent in inbox.details(), detail))
         finally:
             stop.set()
             thread.join()
