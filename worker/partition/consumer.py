@@ -213,8 +213,7 @@ class PartitionConsumer:
         self._health.lag(self.number, lag)
         self._stream.read_ahead()
         self._warnings.miscounted(lag, progress.last)
-        if lag.lost:
-            log.error("readings were trimmed before they were read", lost=lag.lost, after=progress.last)
+        self._warnings.lost(lag.lost, progress.last, now)
         if result:
             log.error("a reading was set aside", partition=self.number, id=result.last, detail=result.dead[0].detail)
         else:

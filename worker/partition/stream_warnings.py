@@ -8,6 +8,7 @@ from worker.metrics import Health
 from worker.partition.entry_reader import RecreatedStream
 
 WARN_EVERY_S = 3600.0
+LOST_EVERY_S = 60.0  # of readings that were trimmed: a worker that is too slow loses some in each batch
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -30,6 +31,8 @@ class StreamWarnings:
         self._warned_at = -WARN_EVERY_S
         self._stuck_at = -WARN_EVERY_S
         self._twin_at = -WARN_EVERY_S
+        self._lost = 0  # readings that no line of the log has counted yet
+        self._lost_at = -LOST_EVERY_S
 
     def ids_ahead(self, newest: str, now: float) -> None:
         """Warn if the newest id read is ahead of the clock: ids never decrease, so all later ones are ahead too.
@@ -51,6 +54,22 @@ class StreamWarnings:
                 meaning="readings without a ts get the worker's clock as their time",
                 remedy="send a ts, or see `tidecast doctor`",
             )
+
+    def lost(self, readings: int, last: str, now: float) -> None:
+        """Warn of readings that were trimmed before they were read: at once, then one line a minute for all of it.
+
+        Args:
+            readings: how many were lost before a batch.
+            last: the id of the last entry before them.
+            now: epoch seconds.
+        """
+        self._lost += readings
+        if self._lost and not 0 <= now - self._lost_at < LOST_EVERY_S:
+            log.error(
+                "readings were trimmed before they were read", partition=self._partition, lost=self._lost, after=last
+            )
+            self._lost_at = now
+            self._lost = 0
 
     def miscounted(self, lag: Lag, last: str) -> None:
         """Warn if the stream has counted fewer entries than were read, up to `last`."""

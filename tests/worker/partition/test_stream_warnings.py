@@ -7,8 +7,10 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.worker.harness import NOW, forecasts, new_worker, sample
+from tidecast.connection.lag import Lag
 from tidecast.settings import Settings
 from worker.metrics import Health
+from worker.partition.stream import Stream
 from worker.partition.stream_warnings import WARN_EVERY_S
 
 WARNING = "entry ids are ahead of the clock"
@@ -61,3 +63,17 @@ def test_ids_that_are_the_time_or_a_little_ahead_are_not_warned_of(settings: Set
             worker.step(NOW)
     assert [] == [line for line in log if line["event"] == WARNING]
     assert 3 == len(forecasts(redis))
+
+
+def test_readings_that_are_lost_in_each_batch_are_one_line_a_minute(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is too slow for its producers loses some all the time; the lines count them all."""
+    monkeypatch.setattr(Stream, "lag", lambda *_: Lag(lost=5))
+    worker = new_worker(settings)
+    with capture_logs() as log:
+        for n in range(121):
+            push(redis)
+            worker.step(NOW + n)
+    lines = [line for line in log if line["event"] == "readings were trimmed before they were read"]
+    assert [(0, 5), (0, 300), (0, 300)] == [(line["partition"], line["lost"]) for line in lines]
