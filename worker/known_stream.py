@@ -98,6 +98,8 @@ class KnownStream:
                     log.warning("known values cannot be read", key=self._key, times=times, remedy=remedy)
                 return 2**63
             if entries:
+                if id_pair(entries[0][0]) <= id_pair(self._last):
+                    log.warning("stream of known values was recreated", key=self._key, read_to=self._last)
                 self._take(entries)
                 self._last = entries[-1][0].decode()
             if len(entries) < AT_ONCE:

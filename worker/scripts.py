@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-COMPARING = ("acquire", "close", "commit", "retain", "route")  # the scripts that need the functions of ids.lua
+COMPARING = ("acquire", "close", "commit", "known", "retain", "route")  # the scripts that need the functions of ids.lua
 
 
 def script_of(name: str) -> str:

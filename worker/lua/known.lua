@@ -1,7 +1,9 @@
--- Read the server's clock, and then the entries after an id: later entries have ids from this clock on.
+-- Read the server's clock, and then the entries after an id: later entries have ids from this clock on. A stream that
+-- has never had this id was deleted and recreated: it is read from its start.
 --
 -- KEYS: known   ARGV: the id, how many entries at most
 -- Returns the clock in epoch milliseconds, and the entries.
 local now = redis.call('TIME')
-local read = redis.call('XREAD', 'COUNT', ARGV[2], 'STREAMS', KEYS[1], ARGV[1])
+local from = after(ARGV[1], newest(KEYS[1])) and '0-0' or ARGV[1]
+local read = redis.call('XREAD', 'COUNT', ARGV[2], 'STREAMS', KEYS[1], from)
 return { now[1] * 1000 + math.floor(now[2] / 1000), read and read[1] and read[1][2] or {} }

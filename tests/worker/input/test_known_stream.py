@@ -193,3 +193,23 @@ def test_values_that_the_user_may_not_read_stop_no_forecast(worker: Worker, stor
         redis.execute_command("ACL", "SETUSER", "default", "~*")
     assert 19 == len(forecasts(redis))
     assert "grant the worker's user ~known" in [line.get("remedy") for line in lines]
+
+
+@pytest.mark.parametrize("entry_id", [f"{2**63}-0", f"{2**64 - 1}-{2**64 - 1}"])
+def test_an_id_beyond_all_times_and_a_new_stream_after_it_do_not_end_the_reading(
+    worker: Worker, store: ModelStore, redis: Redis, entry_id: str
+) -> None:
+    """Redis gives no lower id again, so the stream must be deleted: values in the new one count at once."""
+    store.publish(known_model())
+    push(redis, "1-0", 2)
+    push(redis, entry_id, 3, "7")
+    add(redis, 1, 2, series=("a",))
+    worker.step(NOW)
+    assert [1.0, 0.0] == moves(redis)
+    redis.delete("known")
+    push(redis, "2-5", 4, "3")
+    add(redis, 3, series=("a",))
+    with capture_logs() as lines:
+        worker.step(NOW + 1)
+    assert [1.0, 0.0, 3.0] == moves(redis)
+    assert [entry_id] == [line["read_to"] for line in lines if "known values was recreated" in line["event"]]
