@@ -241,7 +241,11 @@ class ExpertPool:
             self._died(child, series)
             return None
         if answer.error is not None:
-            self._fail(series, f"its expert failed with {answer.error}: correct its code")
+            remedy = "correct its code"
+            if "MemoryError" in answer.error.partition(":")[0]:  # perhaps experts of former series take it
+                self._end(child)
+                remedy += ", or raise experts.memory"
+            self._fail(series, f"its expert failed with {answer.error}: {remedy}")
             return None
         return answer
 

@@ -30,6 +30,9 @@ class Hungry(Twice):
         kept = []
         while True: kept.append(np.ones(10_000_000))
 
+class Large(Twice):
+    def restore(self, state): self.held = np.ones(10_000_000)
+
 class Dies(Twice):
     def predict(self, windows): os._exit(3)
 

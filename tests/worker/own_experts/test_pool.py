@@ -184,6 +184,17 @@ def test_a_killed_process_is_started_again(pool: ExpertPool, file: Path) -> None
     assert answered(pool, call(file, "Twice", 2))[0] == [4.0]
 
 
+def test_experts_of_former_series_do_not_take_the_memory_for_ever(pool: ExpertPool, file: Path, now: Now) -> None:
+    """Series come and go, and the process keeps their experts: once they fill it, a new one begins without them."""
+    for number in range(1, 20):
+        _, failures = answered(pool, call(file, "Large", number))
+        if failures:
+            break
+    assert "MemoryError" in failures[0].reason
+    now.s += PAUSES_S[0]
+    assert ([4.0], []) == answered(pool, call(file, "Large", number))
+
+
 def test_a_process_that_is_stopped_does_not_stop_the_worker(pool: ExpertPool, file: Path) -> None:
     """It takes no message that is larger than the socket's buffer: it is killed, and the others answer in a new one."""
     answered(pool, call(file, "Twice"))
