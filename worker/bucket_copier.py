@@ -13,6 +13,8 @@ from tidecast.models.store import ModelStore
 from worker.log_limiter import LogLimiter
 from worker.metrics import Health
 
+MOST_LOGGED = 3  # series of one copy that have a line of their own: a full disk stops all of them
+
 log = structlog.get_logger("tidecast.worker")
 
 
@@ -72,8 +74,10 @@ class BucketCopier:
             error = f"{type(exc).__name__}: {exc}"
             self._failed(error, error, exc_info=True)
             return
-        for failure in changes.failures:
+        for failure in changes.failures[:MOST_LOGGED]:
             self._failed(failure, failure)
+        if (others := len(changes.failures) - MOST_LOGGED) > 0:
+            self._failed("others", f"{others} more series could not be copied")
         if changes.pushed or changes.pulled:
             log.info("models copied", to_bucket=len(changes.pushed), from_bucket=len(changes.pulled))
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.harness.models import make_model
 from tests.harness.patience import until
 from tests.harness.servers.s3 import ObjectServer, object_server, use
-from tidecast.models.bucket.mirror import copy_changes
+from tidecast.models.bucket.mirror import Changes, Mirror, copy_changes
 from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
 from worker.bucket_copier import BucketCopier
@@ -80,3 +80,15 @@ def test_an_unforeseen_error_does_not_end_the_copying(server: ObjectServer, tmp_
         until(lambda: [line for line in lines if "TypeError" in line.get("error", "")])
         bucket.replace(f"pointers/{name}", stored.content, tag)
         until(lambda: [line for line in lines if line["event"] == "models copied"])
+
+
+@pytest.mark.usefixtures("server")
+def test_a_failure_of_many_series_is_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk refuses them all, each with its own path."""
+    failures = [f"No space left on device: {number}" for number in range(500)]
+    monkeypatch.setattr(Mirror, "sync", lambda _: Changes(failures=failures))
+    health = Health()
+    with capture_logs() as lines, BucketCopier(ModelStore(tmp_path), "s3://plant", 0.01, health):
+        until(lambda: (health.registry.get_sample_value("tidecast_failures_total", {"kind": "bucket"}) or 0) > 8)
+    errors = [line["error"] for line in lines if line["event"] == "models not copied"]
+    assert {*failures[:3], "497 more series could not be copied"} == set(errors)

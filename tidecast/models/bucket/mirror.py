@@ -79,7 +79,7 @@ class Mirror:
         self._folder = folder
         self._position = 0
         self._seen = _read_seen(store.root)
-        self._failed: dict[str, str | None] = {}  # series that could not be copied, by their keys
+        self._pending: dict[str, str | None] = {}  # series that are not copied yet, by their keys
 
     def sync(self, series: Iterable[str] | None = None) -> Changes:
         """Copy all changes since the last call, in both directions.
@@ -92,12 +92,13 @@ class Mirror:
         """
         tags = self._bucket.tags(f"{self._folder}pointers")
         changes = Changes()
-        for key, name in self._candidates(tags) if series is None else [(self._key(name), name) for name in series]:
+        chosen = self._candidates(tags) if series is None else [(self._key(name), name) for name in series]
+        self._pending |= dict(chosen)
+        for key, name in chosen:
             try:
                 self._sync_series(key, name, tags.get(key), changes)
-                self._failed.pop(key, None)
-            except StoreError as exc:
-                self._failed[key] = name
+                self._pending.pop(key, None)
+            except (StoreError, OSError) as exc:  # the latter: a file of the store cannot be read or written
                 changes.failures.append(str(exc))
         if changes.pushed or changes.pulled:
             with self._store.writing():
@@ -108,7 +109,7 @@ class Mirror:
 
     def _candidates(self, tags: Mapping[str, str]) -> list[tuple[str, str | None]]:
         """Return the keys that may have changed, with the names of the series as far as they are known here."""
-        names: dict[str, str | None] = dict(self._failed)
+        names: dict[str, str | None] = dict(self._pending)
         is_first = self._position == 0  # then deletions since the last process are not among those that moved
         self._position, moved = self._store.moves_since(self._position)
         names |= {self._key(name): name for name in moved}

@@ -188,3 +188,21 @@ def test_a_damaged_pointer_is_reported_and_the_others_are_copied(
     (changes,) = sync(bucket, there)
     assert ["b"] == changes.pulled
     assert "is not a pointer of Tidecast: delete it" in changes.failures[0]
+
+
+def test_a_file_that_cannot_be_read_holds_no_other_series_up(
+    bucket: Bucket, machines: tuple[ModelStore, ModelStore]
+) -> None:
+    """It is reported, and its series copied later; the others do not wait for their next versions."""
+    here, _ = machines
+    mirror = Mirror(here, bucket)
+    for name in "abcd":
+        here.publish(make_model(name))
+    file = here.folder("c") / "000001.safetensors"
+    content = file.read_bytes()
+    file.unlink()
+    changes = mirror.sync()
+    assert ["a", "b", "d"] == sorted(changes.pushed)
+    assert [str(file) in failure for failure in changes.failures] == [True]
+    file.write_bytes(content)
+    assert (["c"], []) == ((changes := mirror.sync()).pushed, changes.failures)
