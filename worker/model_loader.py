@@ -22,6 +22,7 @@ CREDIT_S = 0.0005  # most loading time in one round while readings flow: one or 
 IDLE_LOADING_S = 0.005  # loading time in one round while partitions are held but no readings flow
 TOGETHER = 32  # most champions loaded together: their arrays fit a processor's cache
 FREE_LOADING_S = 0.5  # the same while no partition is held: no reading waits, but a signal may
+AGAIN_S = (60.0, 3600.0)  # the first and the longest pause before champions that were refused are tried again
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -46,6 +47,9 @@ class ModelLoader:
         self._store_position = self._shared_position = 0
         self._checked_at = -math.inf  # when the store was last checked, in epoch seconds
         self._moved: dict[str, None] = {}  # series whose champions are still to be loaded, the latest change last
+        self._refused: dict[str, None] = {}  # series whose champions could not be loaded
+        self._again_s = AGAIN_S[0]  # the pause before they are tried again
+        self._again_at = -math.inf  # when, in epoch seconds
         self._credit_s = 0.0  # remaining loading time; below 0 after a model that took longer
         self._credit_at = time.monotonic()  # when the credit was last increased
         self._model_s = CREDIT_S  # how long a champion took when some were loaded last
@@ -74,6 +78,7 @@ class ModelLoader:
             cohorts = self._load_shared_networks()
             self._store_position, moved = self._store.moves_since(self._store_position)
             self._moved |= dict.fromkeys(moved)
+            self._try_again(now)
             self._roll_back()
         if self._moved or cohorts:
             self._loaded += self._load_champions(held, flowing)
@@ -81,6 +86,18 @@ class ModelLoader:
                 self._health.serving(self._engine.created_ms)
                 log.info("champions loaded", count=self._loaded, shared=cohorts)
                 self._loaded = 0
+
+    def _try_again(self, now: float) -> None:
+        """Let champions that could not be loaded be tried again, ever more rarely: the store may be whole again."""
+        if not self._refused:
+            if not self._moved:
+                self._again_s = AGAIN_S[0]
+            self._again_at = now + self._again_s
+        elif not 0 < self._again_at - now <= self._again_s:  # above it the clock was set back
+            self._moved = self._refused | self._moved
+            self._refused = {}
+            self._again_s = min(AGAIN_S[1], 2 * self._again_s)
+            self._again_at = now + self._again_s
 
     def _load_shared_networks(self) -> int:
         """Load the cohort networks that changed; return how many cohorts changed."""
@@ -127,6 +144,8 @@ class ModelLoader:
         began = time.monotonic()
         count = max(1, min(TOGETHER, len(self._moved), int(allowed_s / self._model_s)))
         waiting = dict.fromkeys(self._moved.popitem()[0] for _ in range(count))
+        for series in waiting:
+            self._refused.pop(series, None)
         if count > 1:
             self._load_together(waiting)
         while waiting:  # those with a fault, which is reported, or of a rare kind
@@ -197,6 +216,7 @@ class ModelLoader:
             version, model = self._store.load(series, pointer.version)
         except (TidecastError, OSError) as exc:
             self._refuse(series, exc)
+            self._refused[series] = None
             return
         forecaster.set_model(series, version, model, published=pointer.published)
 

@@ -244,6 +244,26 @@ def test_a_broken_model_does_not_take_the_others_with_it(
     assert {"a": "lstm", "m": "lstm", "z": "lstm"} == {f.series: f.kind for f in forecasts(redis)[-3:]}
 
 
+def test_a_model_that_can_be_read_again_is_loaded_without_a_restart(
+    worker: Worker, store: ModelStore, redis: Redis
+) -> None:
+    """The disk of the store, or the worker's right to read it, may have been away for a while."""
+    store.publish(make_model("a", SPEC))
+    file = store.folder("a") / "000001.safetensors"
+    away = file.rename(store.root / "away")
+    first = model_loader.AGAIN_S[0]
+    add(redis, *range(1, 16), series=("a",))
+    for later in (0.0, 1.0, first + 2, first + 3):  # and in vain again
+        worker.step(NOW + later)
+    away.rename(file)
+    kinds = []
+    for number, later in enumerate((2 * first, 3 * first + 4, 3 * first + 5), 16):
+        add(redis, number, series=("a",))
+        worker.step(NOW + later)
+        kinds.append(last(redis).kind)
+    assert ["pretrained", "lstm", "lstm"] == kinds
+
+
 def test_an_unforeseen_error_costs_only_the_champion_that_has_it(
     settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
