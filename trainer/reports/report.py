@@ -186,8 +186,8 @@ def _data_text(reviewed: Review) -> str:
     """Return a sentence on the readings that the pictures show."""
     if reviewed.trained_on:
         return (
-            "The history ends where the model's training does. The model has learned from the readings shown below, "
-            "and will forecast newer ones less well."
+            "Too few readings are newer than the model's training. The model has learned from the readings shown "
+            "below, and will forecast newer ones less well."
         )
     return (
         f"The pictures show {len(reviewed)} readings newer than the training. On them the skill is "

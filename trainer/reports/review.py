@@ -73,7 +73,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
     If they are too few, the newest share of the history is used and marked as trained on.
 
     Raises:
-        HistoryError: the history has fewer than two readings.
+        HistoryError: the history has fewer than two readings, or its newest ones are all gross errors.
     """
     header = subject.model.header
     history = subject.history
@@ -83,13 +83,18 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
             f"series {history.series!r}: {len(history)} readings, a report needs {SHORTEST}: bring a longer history"
         )
     first, trained_on = _tail(history, header.span[1], settings)
+    believed = history.believed[first:]
+    if not believed.any():
+        raise HistoryError(
+            f"series {history.series!r}: its newest readings ({len(believed)}) are all gross errors: "
+            "bring a longer history, or check the sensor"
+        )
     extended = with_next(history, header.step_ms)
     grid = grid_of(subject.model, extended, max_gap)
     if grid is None:
         raise AssertionError("a subject's history has the columns that its model reads")
     answers = expert_answers(subject.model, subject.shared, grid, first, settings.experts)
     blend = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
-    believed = history.believed[first:]
     return Review(
         ts=history.ts[first:][believed],
         actual=history.values[first:, 0][believed],
@@ -135,7 +140,8 @@ def autocorrelation(errors: Float) -> Float:
 
 def _tail(history: History, trained_until: int, settings: Settings) -> tuple[int, bool]:
     """Return the first reading to review, and whether the model was trained on it."""
-    newer = int(np.count_nonzero(history.ts > trained_until))
-    if newer >= MIN_ROWS:
-        return max(1, len(history) - newer), False
-    return max(1, len(history) - int(settings.train.test * len(history))), True
+    newer = history.ts > trained_until
+    if np.count_nonzero(newer & history.believed) >= MIN_ROWS:
+        return max(1, int(np.argmax(newer))), False
+    first = max(1, len(history) - max(1, int(settings.train.test * len(history))))
+    return first, bool(history.ts[first] <= trained_until)

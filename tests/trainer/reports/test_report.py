@@ -38,6 +38,7 @@ from trainer.reports import canvas, figures
 from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.html_page import picture, picture_path
 from trainer.reports.report import moment, report, run, weight_rows
+from trainer.reports.report import write_report as write_page
 from trainer.reports.review import Review, autocorrelation, review, rolling_mean, rolling_span
 from trainer.reports.target import ReportTarget, Request, load_target, requested_history
 
@@ -185,6 +186,41 @@ def test_readings_that_were_trained_on_are_shown_as_such(trained: int) -> None:
     result = reviewed(make_version(trained=trained), make_history())
     assert result.trained_on
     assert int(load_settings().train.test * ROWS) == len(result)
+
+
+def short_history(count: int) -> History:
+    """Return the first readings of the history."""
+    whole = make_history()
+    return replace(whole, ts=whole.ts[:count], values=whole.values[:count])
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize(("trained", "learned"), [(ROWS, True), (1, False)])
+def test_a_few_readings_are_enough_for_a_page(
+    count: int, trained: int, learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reading is reviewed at least, and marked as learned from only if it was."""
+    monkeypatch.setattr(canvas, "png", lambda figure: figure.canvas.draw() or SIGNATURE)
+    subject = ReportTarget(1, make_version(trained=trained), short_history(count))
+    result = review(subject, load_settings())
+    assert (len(result), result.trained_on) == (1, learned)
+    assert write_page(subject, result, tmp_path).exists()
+
+
+def test_a_broken_sensor_at_the_end_leaves_the_readings_before_it() -> None:
+    """If all newer readings are gross errors, the newest share of the history is shown instead."""
+    history = make_history()
+    broken = replace(history, left_out=history.ts[-TAIL // 3 :])
+    result = reviewed(make_version(trained=ROWS - TAIL // 3), broken)
+    assert result.trained_on
+    assert len(result) == int(load_settings().train.test * ROWS) - TAIL // 3
+
+
+def test_a_history_that_ends_with_gross_errors_alone_is_refused_with_the_remedy() -> None:
+    """There is nothing to draw; `report --all` notes it and goes on."""
+    history = make_history()
+    with pytest.raises(HistoryError, match=r"its newest readings \(13\) are all gross errors: bring a longer history"):
+        reviewed(make_version(), replace(history, left_out=history.ts[-TAIL:]))
 
 
 def test_a_page_says_what_is_not_there(store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
