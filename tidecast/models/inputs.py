@@ -34,7 +34,8 @@ class Inputs:
 
     def targets(self, actual: Float, spec: Spec) -> NDArray[np.float32]:
         """Convert the next values, `(n,)`, to the answers that the network is trained for."""
-        scaled = (actual - self.base) / self.size
+        with np.errstate(over="ignore"):  # the size of a window that does not change is tiny; infinity is clipped
+            scaled = (actual - self.base) / self.size
         return (np.clip(scaled, -CLIP, CLIP) if spec.target_transform == "change" else scaled).astype(np.float32)
 
 

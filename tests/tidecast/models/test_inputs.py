@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tidecast.arrays import Float
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, rows_read
+from tidecast.models.pretrained import UNCHANGED
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.kernels.networks.inputs import prepare
@@ -40,6 +41,12 @@ def prepared(
     stacked = Rows.of_windows(rows, np.array(held or [reach] * n))
     scaler = np.full((n, width), center), np.full((n, width), scale)
     return prepare(stacked, spec, scaler, np.tile(np.array(seasons, np.int64).reshape(-1), (n, 1)), linear, calendar)
+
+
+def test_the_target_after_a_window_that_does_not_change_is_clipped_quietly() -> None:
+    """A cohort may have long constant stretches, also at large values: no warning reaches the user."""
+    after_nothing = Inputs(np.zeros((2, 1, 1), np.float32), np.array([1e9, 1e9]), np.full(2, UNCHANGED))
+    assert after_nothing.targets(np.array([6e9, 1e9]), Spec()).tolist() == [CLIP, 0]
 
 
 def test_a_calendar_input_is_the_phase_of_what_follows() -> None:
