@@ -1,6 +1,7 @@
 """The child process of a search: runs Keras Tuner's trials until all are done or memory use is too high."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tidecast.models.spec import Spec
 from trainer.fit.backend import keras
 from trainer.fit.keras_models import build
 from trainer.fit.own_networks import Problem
-from trainer.fit.training_set import Untrainable, prepare
+from trainer.fit.training_set import TrainingSet, prepare
 from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, SearchJob, SearchTrials, Trial
 
 MAX_MB = 1400  # of resident memory: above this the process ends, whatever the number of its trials
@@ -27,8 +28,8 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
 
     def __init__(self, history: History, job: SearchJob) -> None:
         super().__init__()
-        self._history = history
         self._job = job
+        self._sets = dict(_training_sets(history, job))
         self._problems: dict[int, Problem] = {}
 
     def spec(self, hp: Any) -> Spec:
@@ -36,7 +37,7 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
         return Spec(
             target=self._job.features[0],
             features=self._job.features,
-            window=hp.Choice("window", WINDOWS, default=24),
+            window=hp.Choice("window", tuple(self._sets), default=24),
             units=hp.Choice("units", UNITS, default=50),
             layers=hp.Int("layers", 1, 3, default=1),
             bidirectional=hp.Boolean("bidirectional", default=False),
@@ -66,11 +67,20 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
     def problem(self, spec: Spec) -> Problem:
         """Return the examples to train on and to stop by, prepared once for each window."""
         if spec.window not in self._problems:
-            training_set = prepare(self._history, spec, self._job.train, self._job.max_gap)
-            if isinstance(training_set, Untrainable):
-                raise keras_tuner.errors.FailedTrialError(training_set.reason)
-            self._problems[spec.window] = training_set.problem()
+            self._problems[spec.window] = self._sets[spec.window].problem()
         return self._problems[spec.window]
+
+
+def _training_sets(history: History, job: SearchJob) -> Iterator[tuple[int, TrainingSet]]:
+    """Yield the windows to try, and the history prepared for each; between long gaps there is no room for a longer one.
+
+    The default one is among them: it was trained before the search.
+    """
+    for window in WINDOWS:
+        spec = Spec(target=job.features[0], features=job.features, window=window)
+        training_set = prepare(history, spec, job.train, job.max_gap)
+        if isinstance(training_set, TrainingSet) and training_set.without_network is None:
+            yield window, training_set
 
 
 class Search(keras_tuner.Hyperband):  # type: ignore[misc] # the library is untyped
@@ -110,7 +120,7 @@ def main(folder: Path) -> None:
     """Run a search's trials; exit with code 0 when all are done, with AGAIN when more remain."""
     job = SearchJob.model_validate_json((folder / JOB).read_text())
     with np.load(folder / DATA) as data:
-        history = History("tuned", job.features, data["ts"], data["values"])
+        history = History("tuned", job.features, data["ts"], data["values"], left_out=data["left_out"])
     keras.utils.set_random_seed(job.train.seed)
     search = Search(
         Network(history, job),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tidecast.durable import replace
 from tidecast.errors import StoreError, TidecastError
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
@@ -103,7 +104,7 @@ def tune(
     chosen = best if best.val_loss < BETTER * default.val_loss else default
     tuned = Tuned(series=history.series, chosen=chosen, default=default)
     settings.store.mkdir(parents=True, exist_ok=True)
-    (settings.store / TUNED).write_text(tuned.model_dump_json(indent=1))
+    replace(settings.store / TUNED, tuned.model_dump_json(indent=1).encode())
     return tuned, trials
 
 
@@ -114,7 +115,7 @@ def read_tuned(store: Path) -> Tuned | None:
         StoreError: the file is damaged or not from a search.
     """
     try:
-        return Tuned.model_validate_json((store / TUNED).read_text())
+        return Tuned.model_validate_json((store / TUNED).read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as exc:
@@ -146,7 +147,7 @@ def _search(history: History, settings: Settings, epochs: int, on_trials: Callab
     )
     folder = settings.store / "tuning" / _digest(history, job)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / DATA, ts=history.ts, values=history.values)
+    np.savez(folder / DATA, ts=history.ts, values=history.values, left_out=history.left_out)
     (folder / JOB).write_text(job.model_dump_json())
     with (folder / LOG).open("ab") as log:
         while (code := _child(folder, log.fileno())) == AGAIN:

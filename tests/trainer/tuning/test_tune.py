@@ -1,6 +1,7 @@
 """The search: a child process that may end and go on, a choice by the validation part alone."""
 
-from dataclasses import dataclass
+import resource
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -103,9 +104,47 @@ def test_a_shape_that_is_asked_for_wins_over_a_search(tmp_path: Path) -> None:
 
 def test_a_damaged_choice_is_one_sentence(tmp_path: Path) -> None:
     """The message names the file and the remedy."""
-    (tmp_path / tune.TUNED).write_text("{}")
-    with pytest.raises(StoreError, match="tune again, or delete it"):
-        read_tuned(tmp_path)
+    for content in (b"{}", b"\xff", b""):
+        (tmp_path / tune.TUNED).write_bytes(content)
+        with pytest.raises(StoreError, match="tune again, or delete it"):
+            read_tuned(tmp_path)
+
+
+def test_a_choice_that_cannot_be_saved_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a file on a full disk would stop every later training with this store."""
+    settings = load_settings(store=tmp_path)
+    some = Trained(spec=SPEC, learning_rate=0.5, val_loss=1, tail_mae=1, tail_mae_last_value=1)  # type: ignore[arg-type] # pydantic reads a mapping
+    trial = Trial(spec=some.spec, learning_rate=0.5, epochs=2, val_loss=1)
+    monkeypatch.setattr(tune, "_in_full", lambda *_: some)
+    monkeypatch.setattr(tune, "_search", lambda *_: [trial])
+    former, _ = tune.tune(history(), settings, 2, lambda _: None)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))  # a file ends after ten bytes, as on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            tune.tune(replace(history(), series="other"), settings, 2, lambda _: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert former == read_tuned(tmp_path)
+
+
+def test_only_windows_that_fit_between_long_gaps_are_tried() -> None:
+    """A trial without an example fails, and several in a row end the search."""
+    import keras_tuner  # here, as it imports TensorFlow: seconds for each process that collects
+
+    from trainer.tuning.child import Network
+
+    whole = history(600)
+    t = np.arange(600)
+    in_shifts = replace(whole, ts=3_600_000 * (t + 10 * (t // 30)))  # 30 hours each, with 10 hours between them
+    job = tune.SearchJob(features=("value",), train=load_settings().train, max_gap=3, epochs=2, trials_a_child=1)
+    tried = []
+    for given in (whole, in_shifts):
+        hyperparameters = keras_tuner.HyperParameters()
+        Network(given, job).spec(hyperparameters)
+        tried.append(hyperparameters.space[0].values)
+    assert tried == [[12, 24, 36, 48], [12, 24]]
 
 
 def test_the_searchs_data_end_where_the_tail_begins() -> None:
