@@ -120,15 +120,6 @@ def _refitted(own: OwnModel | None, training_set: TrainingSet, moves: MoveStats,
         return own
 
 
-def _reason_against(series: str, fitted: Fit | None, store: ModelStore, created_ms: int) -> str | None:
-    """Return why a model cannot be published, whatever its scores; None if it can."""
-    if fitted and not _is_finite(fitted):
-        return "its training diverged: lower the learning rate, or choose the target transform `change`"
-    if any(ending.series == series and ending.at_ms >= created_ms for ending in store.endings()):
-        return "the series was deleted or renamed during the training"
-    return None
-
-
 def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Champion | None:
     """Return the series' champion as a contestant, whose answers are computed only if they are needed."""
     if candidate.champion is None:
