@@ -58,8 +58,6 @@ def test_a_series_own_value_comes_before_that_of_a_pattern() -> None:
     assert ("price",) == values.fields("shop-8")
     values.add("shop-8", "plan", at(9, 12), np.array([5.0, 6.0]))
     assert ("plan", "price") == values.fields("shop-8")
-    assert at(9).item() == values.last_time("shop-8", ["plan", "price"])
-    assert values.last_time("bus", ["plan"]) is None
 
 
 def test_a_row_holds_what_was_known_ahead_of_the_time_after_it() -> None:

@@ -136,16 +136,6 @@ class KnownValues:
                 values[missing, at] = column.look_up(times[missing], moments[missing], tolerance_ms)
         return values
 
-    def last_time(self, series: str, names: Sequence[str]) -> int | None:
-        """Return the last time for which a series has a value of every field; None: a field has no value."""
-        lasts = []
-        for name in names:
-            columns = list(self._named(series, name))
-            for column in columns:
-                column.sort()
-            lasts.append(max((int(column.times[-1]) for column in columns if len(column.times)), default=None))
-        return None if None in lasts or not lasts else min(last for last in lasts if last is not None)
-
     def _named(self, series: str, name: str) -> Iterator[_Column]:
         for source in self._sources(series):
             if column := self._columns[source].get(name):
