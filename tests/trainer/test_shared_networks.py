@@ -1,5 +1,6 @@
 """The network of a cohort: its members, its training, and how it is kept."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +95,18 @@ def test_neither_the_tail_nor_the_unit_of_a_series_has_an_effect() -> None:
     moved = examples_of(replace(small_unit, grid=changed), SPEC, 0, small_unit.rows_before_tail)
     np.testing.assert_array_equal(small_examples.x, moved.x)
     np.testing.assert_array_equal(small_examples.y, moved.y)
+
+
+def test_the_examples_of_a_long_season_take_little_memory() -> None:
+    """Their windows hold 320 rows each: copied, those of ten years of five minutes took more than a gigabyte."""
+    given = training_set("s", 3000, step=HOUR // 12)
+    assert rows_read(SPEC, network_seasons(given.seasons, 2)) == 320
+    examples_of(given, SPEC, 0, 10)  # compiles
+    tracemalloc.start()
+    examples = examples_of(given, SPEC, 0, given.rows_before_tail)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * examples.x.nbytes
 
 
 def test_the_examples_are_the_inputs_in_service() -> None:

@@ -164,14 +164,20 @@ def sequences(grid: Grid, window: int, reach: int | None = None, start: int = 0,
     return Sequences(*windows_before(grid, rows, window if reach is None else reach), grid.values[rows, 0], rows)
 
 
+def rows_held(grid: Grid, rows: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+    """Return how many rows of the same segment are before each of `rows`, `reach` at most: `(rows,)`."""
+    starts = np.searchsorted(grid.segment, grid.segment[np.maximum(rows - 1, 0)])
+    held: NDArray[np.int64] = np.minimum(rows - starts, reach)
+    return held
+
+
 def windows_before(grid: Grid, rows: NDArray[np.int64], reach: int) -> tuple[Float, NDArray[np.int64]]:
     """Return the `reach` rows before each of `rows`, and how many of them are real, that is in the same segment.
 
     Returns:
         `(rows, reach, features)`, 0 in rows that are not real; and `(rows,)` the number of real rows.
     """
-    starts = np.searchsorted(grid.segment, grid.segment[np.maximum(rows - 1, 0)])
-    held = np.minimum(rows - starts, reach)
+    held = rows_held(grid, rows, reach)
     at = rows[:, None] + np.arange(-reach, 0)
     real = np.arange(reach) >= reach - held[:, None]
     return np.where(real[..., None], grid.values[np.where(real, at, 0)], 0.0), held

@@ -14,8 +14,9 @@ from tidecast.models.inputs import rows_read
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.pretrained import network as pretrained
 from tidecast.models.spec import Spec
-from tidecast.models.time_grid import target_rows, windows_before
-from tidecast.online.offline import Preparation
+from tidecast.models.time_grid import rows_held, target_rows
+from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.rows import Rows
 from tidecast.settings import TrainSettings
 from trainer.fit.adam import AdamState, adam
 from trainer.fit.graph import Batch, flatten, graph_of, unflatten
@@ -49,12 +50,15 @@ def examples_of(training_set: TrainingSet, spec: Spec, start: int, stop: int, ev
     """Return the windows of one series with targets in the rows from `start` to `stop`; one in `every`."""
     grid = training_set.grid
     seasons = network_seasons(training_set.seasons, spec.seasonal)
-    rows = target_rows(grid, spec.least_rows, start, stop)[::every]
-    windows, held = windows_before(grid, rows, rows_read(spec, seasons))
-    preparation = Preparation(spec, (0.0,), (training_set.change_scale,), training_set.step_ms, training_set.seasons)
-    prepared = preparation.inputs(windows[..., :1], held, rows)  # the spec reads no calendar, so no times
-    weight = (prepared.size / prepared.size.mean()).astype(np.float32) if len(rows) else np.zeros(0, np.float32)
-    return Examples(prepared.x, prepared.targets(grid.values[rows, 0], spec), weight)
+    at = target_rows(grid, spec.least_rows, start, stop)[::every]
+    n = len(at)
+    held = rows_held(grid, at, rows_read(spec, seasons))
+    # The loop reads the rows in place: windows of a long season would take gigabytes for a long series.
+    rows = Rows(grid.values[:, 0].copy(), at, held, np.ones(n, np.int64))
+    scaler = np.zeros((n, 1)), np.full((n, 1), training_set.change_scale)
+    prepared = prepare(rows, spec, scaler, np.tile(seasons, (n, 1)))  # the spec reads no calendar
+    weight = (prepared.size / prepared.size.mean()).astype(np.float32) if n else np.zeros(0, np.float32)
+    return Examples(prepared.x, prepared.targets(grid.values[at, 0], spec), weight)
 
 
 def fit_shared(examples: Examples, spec: Spec, settings: TrainSettings) -> tuple[dict[str, Float32], tuple[float, ...]]:
