@@ -17,6 +17,8 @@ DELIMITERS = ",;\t"  # the most frequent one in the header is used
 _BOM = "\ufeff"
 _FOREIGN = {b"PK\x03\x04": "a ZIP or Excel file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text"}
 _NEWLINE = re.compile(rb"\r\n?|\n")
+_JSON = re.compile(r"\s*(?:\{|\[\s*(?:\{|$))")
+_SEPARATOR = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)
 _NO_SEPARATORS = {  # all bytes except the delimiter and the line break
     delimiter: bytes(byte for byte in range(256) if byte not in (ord(delimiter), ord("\n"))) for delimiter in DELIMITERS
 }
@@ -95,8 +97,12 @@ def header_of(source: str, line: str) -> Header:
     """Parse the first line.
 
     Raises:
-        HistoryError: the line is blank, or has an unclosed quote.
+        HistoryError: the line is blank, has an unclosed quote, or begins another kind of file.
     """
+    if _JSON.match(line):
+        raise HistoryError(f"{source} is JSON: {ACCEPTED}")
+    if _SEPARATOR.fullmatch(line):
+        raise HistoryError(f"row 1 of {source} is {line.strip()!r}, a spreadsheet's mark: remove this line")
     if has_open_quote(line):
         raise HistoryError(f"row 1 of {source} {UNCLOSED}")
     delimiter = max(DELIMITERS, key=line.count)
