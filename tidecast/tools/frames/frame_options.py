@@ -142,6 +142,8 @@ def _spec(preset: str | None, shape: Mapping[str, Any] | None) -> Spec | None:
     fields = presets.preset(preset)
     if shape is not None and not isinstance(shape, Mapping):
         raise SettingsError(f"shape is {shape!r}: give a dict such as {{'units': 20}}")
+    if shape and "pretrained" in shape:
+        raise SettingsError("shape has 'pretrained', which is for the networks of cohorts alone: leave it out")
     try:
         return Spec(**{**fields, **(shape or {})}) if fields or shape or preset else None
     except ValidationError as exc:

@@ -63,7 +63,8 @@ def train(
 ) -> TrainingRun:
     """Train the series of a frame, and publish each model that is better than the champion, as `tidecast train` does.
 
-    The same frame, options, seed and time of creation give the same bytes in an empty store on the same machine.
+    The same frame, options, seed and time of creation give models of the same bytes in an empty store on the same
+    machine.
 
     Args:
         frame: as for `backtest`.

@@ -113,6 +113,7 @@ def test_two_series_in_the_index_or_under_other_names_are_two_in_the_answer() ->
         ({"level": 1.5}, "series.level"),
         *(({"preset": wrong}, "preset") for wrong in ("defualt", 5, ["residual"])),
         ({"shape": {"unit": 5}}, "unit"),
+        ({"shape": {"pretrained": True}}, "shape has 'pretrained'"),
         ({"shape": 5}, "shape is 5"),
         *(({name: wrong}, f"{name} is") for name in ("target", "series_column") for wrong in ("", 5, ["y"])),
         *(({"features": wrong}, "features is") for wrong in (5, [5], [""], None)),
