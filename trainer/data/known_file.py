@@ -22,8 +22,8 @@ def add_known_files(
     readings: Iterable[Table] = (),
     series_column: str | None = None,
     time_zone: str | None = None,
-) -> None:
-    """Add the values of files, as `tidecast.train` takes those of a frame `future`.
+) -> tuple[str, ...]:
+    """Add the values of files, as `tidecast.train` takes those of a frame `future`; return notes on unused columns.
 
     Args:
         values: gets the values.
@@ -47,6 +47,9 @@ def add_known_files(
             _add(values, table, _only(layout, shared), zone, table.stem)
     for table, layout in zip(tables, layouts, strict=True):
         _add(values, table, layout, zone, ALL_SERIES)
+    return tuple(
+        f"{table.source}: {note}" for table, layout in zip(tables, layouts, strict=True) for note in layout.notes
+    )
 
 
 def _present(table: Table, column: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """The readings that a command uses: those of files, or those that workers have answered."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tidecast.errors import HistoryError
@@ -57,19 +57,25 @@ def read_source(
     if not source.future:
         return histories
     values = known_values(histories.accepted)  # those of the stream
-    add_known_files(values, source.future, (), source.series_column, source.time_zone)
-    return add_known(histories, values, settings.known)
+    notes = add_known_files(values, source.future, (), source.series_column, source.time_zone)
+    return _noted(add_known(histories, values, settings.known), notes)
 
 
 def _from_files(source: Source, settings: Settings, *, all_by_default: bool) -> Histories:
     tables: Iterable[Table] = read_tables(source.files)
     values = KnownValues()
+    notes: tuple[str, ...] = ()
     if source.future:
         tables = list(tables)  # they are read twice
-        add_known_files(values, source.future, tables, source.series_column, source.time_zone)
+        notes = add_known_files(values, source.future, tables, source.series_column, source.time_zone)
     likely = settings.series.target
     selection = Selection(source.target, source.features, source.series_column, likely, all_by_default)
-    return add_known(histories_of(tables, selection, source.time_zone), values, settings.known)
+    return _noted(add_known(histories_of(tables, selection, source.time_zone), values, settings.known), notes)
+
+
+def _noted(histories: Histories, notes: tuple[str, ...]) -> Histories:
+    """Add notes on the files of values that are known ahead."""
+    return replace(histories, notes=(*histories.notes, *notes))
 
 
 def _recorded(

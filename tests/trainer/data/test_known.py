@@ -83,6 +83,17 @@ def test_files_give_what_frames_give(tmp_path: Path, settings: Settings, ending:
     assert 9.0 == seen(history.known.values, -1, as_of=1)
 
 
+def test_columns_of_a_file_of_known_values_that_are_not_used_are_named(tmp_path: Path, settings: Settings) -> None:
+    """A price with decimal commas is text: without a note it would seem that it helps too little."""
+    (tmp_path / "a.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    (tmp_path / "p.csv").write_text(
+        "ds;plan;price;known_at\n2024-01-02;5;7,5;2024-01-01\n2024-01-03;6;8,5;2024-01-01\n"
+    )
+    read = read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
+    assert read.accepted[0].known.names == ("plan",)  # type: ignore[union-attr] # it has known values
+    assert read.notes == (f"{tmp_path / 'p.csv'}: not used: column price",)
+
+
 def test_a_file_of_known_values_with_a_bad_cell_is_refused_with_the_row(tmp_path: Path, settings: Settings) -> None:
     """A value that is not read would be missed only in the forecasts."""
     for cells, sentence in (
