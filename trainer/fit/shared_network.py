@@ -15,7 +15,7 @@ from tidecast.models.model import Model, network_seasons
 from tidecast.models.pretrained import network as pretrained
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import rows_held, target_rows
-from tidecast.online.kernels.network_inputs import prepare
+from tidecast.online.kernels.networks.inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.settings import TrainSettings
 from trainer.fit.adam import AdamState, adam

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidecast.arrays import Float
 from tidecast.models.inputs import Inputs, active_cycles, calendar_inputs, rows_read
-from tidecast.models.pretrained import UNCHANGED
+from tidecast.models.pretrained.inputs import UNCHANGED
 from tidecast.models.spec import Spec
 from tidecast.models.time_grid import CLIP
 from tidecast.online.kernels.networks.inputs import prepare
