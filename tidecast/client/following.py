@@ -104,6 +104,8 @@ class Following(Generic[T]):
 
     def took(self, reply: StreamReply, count: int) -> None:
         """Store a reply of at most `count` entries a stream; end the iteration if it has been idle for long enough."""
+        if self.over:  # another thread or task has ended the iteration during the read
+            return
         if reply:
             self.portion.went_well()
         if self.contents.by_time:
@@ -114,7 +116,8 @@ class Following(Generic[T]):
             del self._generations[0]
             return
         self._idle_ms = 0 if reply else self._idle_ms + self.slice_ms
-        self.over = self.stop_when_idle and self._idle_ms >= self.block_ms
+        if self.stop_when_idle and self._idle_ms >= self.block_ms:
+            self.over = True
 
     def has_next(self) -> bool:
         """Return whether a wanted entry was read and not returned yet; move the position past the others before it."""

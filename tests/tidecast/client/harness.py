@@ -34,6 +34,13 @@ class Follower:
         """Return the id of the next forecast."""
         return self.step().result(PATIENCE_S).id
 
+    def end(self) -> None:
+        """Close the iteration alone, from another thread or task than its own."""
+        if self.asynchronous:
+            asyncio.run_coroutine_threadsafe(self.items.aclose(), self._loop).result(PATIENCE_S)
+        else:
+            self.items.close()
+
     def close(self) -> None:
         """Close the client, from another thread or task than the iteration's."""
         if self.asynchronous:

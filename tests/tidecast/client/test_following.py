@@ -144,6 +144,18 @@ def test_closing_the_client_ends_its_iterations_with_a_clear_error(
         assert coming.exception(PATIENCE_S)
 
 
+@both
+def test_closing_an_iteration_ends_the_step_that_waits(durable: EmbeddedRedis, asynchronous: bool) -> None:
+    """Its thread or task would otherwise wait for ever; the client stays open."""
+    with Follower(durable.url, asynchronous=asynchronous, block_ms=50) as follower:
+        coming = follower.step()
+        until(lambda: waits(durable.url))
+        follower.end()
+        publish(durable.url, "1-0")
+        assert isinstance(coming.exception(PATIENCE_S), StopAsyncIteration if asynchronous else StopIteration)
+        assert follower.client.forecasts("0")
+
+
 def test_a_closed_client_is_not_opened_again_unawares(url: str, redis: Redis) -> None:
     """Every method raises the error, also of the asyncio client."""
     client = Client(url)
