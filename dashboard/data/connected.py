@@ -7,7 +7,7 @@ from redis import Redis
 from tidecast.connection import connect
 from tidecast.connection.partitions import PresentSettings
 from tidecast.settings import Settings
-from tidecast.wire import Keys, layout_of
+from tidecast.wire import Keys, Part, layout_of
 
 
 class Connected:
@@ -29,10 +29,10 @@ class Connected:
     def _redis(self) -> Redis:
         return connect(self._settings)
 
-    def _all_keys(self) -> list[Keys]:
-        """Return the keys of every partition."""
-        return layout_of(self._settings).present()
-
     def _keys_of(self, series: str) -> Keys:
         """Return the keys of a series' partition."""
         return layout_of(self._settings).keys_for(series)
+
+    def _parts_for(self, series: str) -> list[Part]:
+        """Return the partitions that a series has belonged to, the present one first."""
+        return layout_of(self._settings).parts_for(series)

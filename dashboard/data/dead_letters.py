@@ -5,7 +5,7 @@ from contextlib import suppress
 from dashboard.data.connected import Connected
 from tidecast.connection.partitions import newest_entries
 from tidecast.errors import StreamError
-from tidecast.wire import DeadLetter, id_pair
+from tidecast.wire import DeadLetter, id_pair, layout_of
 
 READ = 2000  # newest dead letters of each partition that are searched
 
@@ -14,14 +14,14 @@ class DeadLetterReader(Connected):
     """A reader of dead letters."""
 
     def newest(self) -> list[DeadLetter]:
-        """Return the newest `READ` dead letters of each partition, newest first.
+        """Return the newest `READ` dead letters of each partition, newest first, also of those before a repartition.
 
         Raises:
             RedisError: Redis is not available, or refuses.
         """
         letters = []
-        for keys in self._all_keys():
-            for entry_id, fields in newest_entries(self._redis, keys.dead, READ):
+        for part in layout_of(self._settings).every_part():
+            for entry_id, fields in newest_entries(self._redis, part.keys.dead, READ):
                 with suppress(StreamError):  # another program wrote it
                     letters.append(DeadLetter.decode(entry_id, fields))
         return sorted(letters, key=lambda letter: id_pair(letter.id), reverse=True)

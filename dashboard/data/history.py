@@ -12,7 +12,7 @@ from dashboard.data.state_reader import StoredWindow, WindowReader
 from tidecast.arrays import Float
 from tidecast.connection.partitions import newest_entries
 from tidecast.errors import BadReading, TidecastError
-from tidecast.wire import Part, is_copy, layout_of, partition_of
+from tidecast.wire import is_copy
 from tidecast.wire.parsing import parse_reading
 
 SCANNED = 250_000  # entries of a partition's streams, which hold all its series, that are read for one chart
@@ -92,14 +92,9 @@ class HistoryReader(WindowReader):
             _add_window(search, window)
         return _history(search, problem)
 
-    def _parts_of(self, series: str) -> list[Part]:
-        """Return the partitions that a series belonged to, the present one first."""
-        layout = layout_of(self._settings)
-        return [part for part in layout.every_part()[::-1] if partition_of(series, part.partitions) == part.partition]
-
     def _add_forecasts(self, search: _Search) -> None:
         raw = search.series.encode()
-        for forecasts in (part.keys.forecasts for part in self._parts_of(search.series)):
+        for forecasts in (part.keys.forecasts for part in self._parts_for(search.series)):
             for entry_id, fields in newest_entries(self._redis, forecasts, search.left, search.first):
                 search.left -= 1
                 if fields.get(b"series") != raw or is_copy(fields):
@@ -117,7 +112,7 @@ class HistoryReader(WindowReader):
     def _streamed(self, search: _Search) -> Iterator[Entry]:
         raw = search.series.encode()
         last = search.oldest_id if search.oldest_id == "+" else f"({search.oldest_id}"
-        for readings in (part.keys.readings for part in self._parts_of(search.series)):
+        for readings in (part.keys.readings for part in self._parts_for(search.series)):
             for entry_id, fields in newest_entries(self._redis, readings, search.left, search.first, last):
                 if fields.get(b"series") == raw:
                     yield entry_id.decode(), fields
@@ -136,7 +131,7 @@ class HistoryReader(WindowReader):
         """Add archived readings; return why that was not possible, or an empty text."""
         namespace = self._settings.namespace
         try:
-            for part in self._parts_of(search.series):
+            for part in self._parts_for(search.series):
                 about = {
                     b"namespace": namespace.encode(),
                     b"partition": b"%d" % part.partition,

@@ -21,7 +21,7 @@ from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
-from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id
+from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id, layout_of
 from tidecast.wire.parsing import ID_AHEAD_MS
 
 WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `wrong`
@@ -204,14 +204,15 @@ def blocks(case: Case) -> Iterator[Finding]:
 
 
 def dead(case: Case) -> Iterator[Finding]:
-    """Check that no recent readings became dead letters."""
-    for keys in case.partitions():
+    """Check that no recent readings became dead letters, also before a repartition within the hour."""
+    layout = layout_of(case.settings)
+    for keys in (*layout.present(), *layout.former()):
         if not _is(case, keys.dead, b"stream"):
             continue
         since = case.server_ms() - RECENT_MS
         letters = list(newest_entries(case.redis, keys.dead, COUNTED, since))
         if letters:
-            reasons = Counter(fields.get(b"reason", b"?").decode() for _, fields in letters)
+            reasons = Counter(fields.get(b"reason", b"?").decode(errors="backslashreplace") for _, fields in letters)
             listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
             number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
             newest = letters[0][1]

@@ -1,14 +1,16 @@
 """Describe one series: its model and verdicts, its newest forecast and errors, its events and dead letters."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any, cast
 
 from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
-from tidecast.connection.partitions import newest_entries, offset_of
+from tidecast.connection.partitions import at_present, newest_entries, offset_of
 from tidecast.errors import StoreError, StreamError, TidecastError
 from tidecast.models.store import ModelStore
 from tidecast.moments import utc_text
@@ -20,6 +22,7 @@ from tidecast.wire import Event, Forecast, Keys, id_pair, layout_of
 NEWEST = 10_000  # most entries of a stream that are searched
 LEAST_UNCHANGED = 10  # readings with one value that are mentioned
 EVENTS_TOLD = 5  # most events that are shown
+ORIGINAL_SERIES = b"original.series"  # the field of a dead letter with the name of the series
 Facts = dict[str, Any]
 
 
@@ -33,25 +36,26 @@ def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], 
 
     Raises:
         RedisError: Redis does not answer.
+        SettingsError: Redis stores no valid number of partitions.
         StateError: the state is of another format.
         StoreError: the series is unknown.
     """
-    layout = layout_of(settings)
-    partition = layout.partition_of(series)
-    keys = layout.keys(partition)
     with connect(settings) as redis:
-        head = cast("bytes | None", redis.hget(keys.state, series))
+        settings = at_present(redis, settings)
+        layout = layout_of(settings)
+        keys = [part.keys for part in layout.parts_for(series)]
+        head = cast("bytes | None", redis.hget(keys[0].state, series))
         facts: Facts = {
             "series": series,
-            "partition": partition,
+            "partition": layout.partition_of(series),
             "min_history": settings.retrain.min_history,
             "model": _model(series, ModelStore(settings.store)),
             "ended": _ended(series, ModelStore(settings.store)),
             "state": describe_state(head) if head else None,
-            "forecast": _newest_forecast(redis, keys, series),
-            "events": _events(redis, keys, series),
-            "level_changed": _level_change(redis, keys, series),
-            "dead": _dead(redis, keys, series),
+            "forecast": _newest_forecast(redis, [part.forecasts for part in keys], series),
+            "events": _events(redis, [part.events for part in keys], series),
+            "level_changed": _level_change(redis, [part.events for part in keys], series),
+            "dead": _dead(redis, [part.dead for part in keys], series),
             "readings": _dispositions(redis, keys, series),
         }
         known = ("state", "forecast", "events", "ended")
@@ -61,34 +65,38 @@ def facts_of(series: str, settings: Settings, describe_state: Callable[[bytes], 
         return facts
 
 
-def _dispositions(redis: Redis, keys: Keys, series: str) -> dict[str, int]:
-    """Return how the newest readings of a series ended; those after the offset wait.
+def _entries(
+    redis: Redis, streams: Iterable[str], series: str, field: bytes = b"series"
+) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """Yield the entries of a series among the newest of each stream, newest first; the streams follow one another."""
+    for stream in streams:
+        for entry in newest_entries(redis, stream, NEWEST):
+            if entry[1].get(field) == series.encode():
+                yield entry
+
+
+def _dispositions(redis: Redis, all_keys: Sequence[Keys], series: str) -> dict[str, int]:
+    """Return how the newest readings of a series ended; those after the offset of their partition wait.
 
     A reading without a forecast and without a dead letter is a duplicate of the newest time so far, or late.
     """
-    name = series.encode()
-    last = id_pair(offset_of(redis, keys).last)
-    newest = [entry for entry in newest_entries(redis, keys.readings, NEWEST) if entry[1].get(b"series") == name]
-    answered = {
-        entry_id for entry_id, fields in newest_entries(redis, keys.forecasts, NEWEST) if fields.get(b"series") == name
-    }
-    dead = {
-        entry_id
-        for entry_id, fields in newest_entries(redis, keys.dead, NEWEST)
-        if fields.get(b"original.series") == name
-    }
     counts = Counter({"answered": 0, "late": 0, "duplicate": 0, "dead": 0, "waiting": 0})
     newest_ts: bytes | None = None
-    for entry_id, fields in reversed(newest):
-        if id_pair(entry_id) > last:
-            counts["waiting"] += 1
-        elif entry_id in answered:
-            counts["answered"] += 1
-            newest_ts = fields.get(b"ts")
-        elif entry_id in dead:
-            counts["dead"] += 1
-        else:
-            counts["duplicate" if fields.get(b"ts") == newest_ts else "late"] += 1
+    for keys in reversed(all_keys):  # the oldest partition first
+        last = id_pair(offset_of(redis, keys).last)
+        newest = list(_entries(redis, [keys.readings], series))
+        answered = {entry_id for entry_id, _ in _entries(redis, [keys.forecasts], series)}
+        dead = {entry_id for entry_id, _ in _entries(redis, [keys.dead], series, ORIGINAL_SERIES)}
+        for entry_id, fields in reversed(newest):
+            if id_pair(entry_id) > last:
+                counts["waiting"] += 1
+            elif entry_id in answered:
+                counts["answered"] += 1
+                newest_ts = fields.get(b"ts")
+            elif entry_id in dead:
+                counts["dead"] += 1
+            else:
+                counts["duplicate" if fields.get(b"ts") == newest_ts else "late"] += 1
     return dict(counts)
 
 
@@ -119,43 +127,41 @@ def _ended(series: str, store: ModelStore) -> Facts | None:
     return {"at_ms": endings[-1].at_ms, "new": endings[-1].new} if endings else None
 
 
-def _newest_forecast(redis: Redis, keys: Keys, series: str) -> Facts | None:
-    for entry_id, fields in newest_entries(redis, keys.forecasts, NEWEST):
-        if fields.get(b"series") == series.encode():
-            try:
-                newest = Forecast.decode(entry_id, fields)
-            except StreamError:
-                continue  # not written by a worker
+def _newest_forecast(redis: Redis, streams: Iterable[str], series: str) -> Facts | None:
+    for entry_id, fields in _entries(redis, streams, series):
+        with suppress(StreamError):  # not written by a worker
+            newest = Forecast.decode(entry_id, fields)
             return {"id": newest.id, "kind": newest.kind, "model": newest.model, "y": newest.y, "yhat": newest.yhat}
     return None
 
 
-def _events(redis: Redis, keys: Keys, series: str) -> list[Facts]:
+def _newest_events(redis: Redis, streams: Iterable[str], series: str) -> Iterator[Event]:
+    """Yield the newest events of the series, newest first."""
+    for entry_id, fields in _entries(redis, streams, series):
+        with suppress(StreamError):  # not written by Tidecast
+            yield Event.decode(entry_id, fields)
+
+
+def _events(redis: Redis, streams: Iterable[str], series: str) -> list[Facts]:
     """Return the newest events of the series, the oldest of them first."""
-    events: list[Facts] = []
-    for entry_id, fields in newest_entries(redis, keys.events, NEWEST):
-        if fields.get(b"series") == series.encode() and len(events) < EVENTS_TOLD:
-            event = Event.decode(entry_id, fields)
-            events.append({"id": event.id, "kind": event.kind, "detail": event.detail, "version": event.version})
+    newest = islice(_newest_events(redis, streams, series), EVENTS_TOLD)
+    events = [{"id": each.id, "kind": each.kind, "detail": each.detail, "version": each.version} for each in newest]
     return events[::-1]
 
 
-def _level_change(redis: Redis, keys: Keys, series: str) -> Facts | None:
+def _level_change(redis: Redis, streams: Iterable[str], series: str) -> Facts | None:
     """Return the old and the new level of the newest change, and when it began, epoch milliseconds."""
-    for entry_id, fields in newest_entries(redis, keys.events, NEWEST):
-        if fields.get(b"kind") == b"level_changed" and fields.get(b"series") == series.encode():
-            level = Event.decode(entry_id, fields).facts
-            return {"old": level.get("old"), "new": level.get("new"), "since": level.get("since", level.get("ts"))}
+    for event in _newest_events(redis, streams, series):
+        facts = event.facts
+        since = facts.get("since", facts.get("ts"))
+        if event.kind == "level_changed" and {"old", "new"} <= facts.keys() and since is not None:
+            return {"old": facts["old"], "new": facts["new"], "since": since}
     return None
 
 
-def _dead(redis: Redis, keys: Keys, series: str) -> Facts:
-    letters = [
-        fields
-        for _, fields in newest_entries(redis, keys.dead, NEWEST)
-        if fields.get(b"original.series") == series.encode()
-    ]
-    reasons = Counter(fields.get(b"reason", b"?").decode() for fields in letters)
+def _dead(redis: Redis, streams: Iterable[str], series: str) -> Facts:
+    letters = [fields for _, fields in _entries(redis, streams, series, ORIGINAL_SERIES)]
+    reasons = Counter(fields.get(b"reason", b"?").decode(errors="backslashreplace") for fields in letters)
     newest = letters[0].get(b"detail", b"").decode(errors="backslashreplace") if letters else None
     return {"count": len(letters), "reasons": dict(reasons), "newest": newest}
 

@@ -111,6 +111,10 @@ class Layout:
             if (part.partition - partition) % gcd(part.partitions, self.partitions) == 0
         ]
 
+    def parts_for(self, series: str) -> list[Part]:
+        """Return the partition of a series in each generation, the present one first."""
+        return [part for part in self.every_part()[::-1] if partition_of(series, part.partitions) == part.partition]
+
     def _keys(self, generation: int, partition: int) -> Keys:
         return keys_of(partition, self.numbers[generation], self.namespace, generation)
 
