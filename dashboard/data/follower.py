@@ -96,6 +96,10 @@ class Follower:
             self._fail(explain(exc) if isinstance(exc, RedisError) else str(exc))
         except TidecastError as exc:
             self._fail(str(exc))
+        except Exception as exc:  # otherwise the thread would end, and the pages would show old values in silence
+            if not self.trouble:
+                _log.exception("the reader of the streams failed")
+            self._fail(f"{type(exc).__name__}: {exc}")
         else:
             self.trouble = ""
             self.ready.set()

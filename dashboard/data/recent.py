@@ -83,13 +83,13 @@ class Recent:
         for entry_id, fields in entries:
             try:
                 taken += self._add(entry_id, fields or {})
-            except (KeyError, ValueError):  # only workers may write there, so entries by others are just counted
+            except (KeyError, ValueError, OverflowError):  # another program wrote it: only workers may
                 self.unreadable += 1
         return taken
 
     def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
         row = parse_point(fields)
-        model = int(fields.get(b"model", b"0"))
+        model = np.int64(int(fields.get(b"model", b"0")))
         i = self._row_of(fields[b"series"])  # after parsing, so that every known series has a point
         if i is None:
             self.beyond += 1

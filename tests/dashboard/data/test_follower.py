@@ -88,6 +88,21 @@ def test_redis_away_is_trouble_until_it_is_back(redis_program: str) -> None:
         assert ("", ["a"]) == (follower.trouble, follower.recent.names)
 
 
+def test_an_unforeseen_error_is_trouble_and_not_the_end(
+    redis: Redis, follower: Follower, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without its thread the pages would show old values for ever, and nothing would say so."""
+    with monkeypatch.context() as broken:
+        broken.setattr(follower.recent, "add", lambda _entries: 1 / 0)
+        write(redis, "a", 1)
+        assert not follower.step(0.0)
+        assert not follower.step(1.0)
+    assert "ZeroDivisionError: division by zero" == follower.trouble
+    assert 1 == caplog.text.count("the reader of the streams failed")
+    assert follower.step(2.0)
+    assert ("", ["a"]) == (follower.trouble, follower.recent.names)
+
+
 def test_events_are_kept_and_the_last_of_a_series_tells_its_state(redis: Redis, follower: Follower) -> None:
     """Newest first, of one series or of all."""
     tell(redis, Event("drift", "x", "a"), Event("series_created", "y", "b"), Event("promoted", "z", "a", 2))

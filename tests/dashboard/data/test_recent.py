@@ -15,6 +15,14 @@ def test_points_are_kept_in_their_order_and_the_oldest_go() -> None:
     assert POINTS + 6 == recent.newest()[0, Y]
 
 
+@pytest.mark.parametrize("wrong", [{"model": 10**30}, {"model": "x"}, {"yhat": "x"}, {"y": ""}])
+def test_an_entry_that_is_not_a_forecast_is_counted_and_left_out(wrong: dict[str, object]) -> None:
+    """Another program may write anything into the stream; its series is not shown."""
+    recent = Recent(10)
+    assert 1 == recent.add([entry("a", 0, **{"y": 1.0, "yhat": 1.0} | wrong), entry("b", 0, 1.0, 1.0)])
+    assert (["b"], 1) == (recent.names, recent.unreadable)
+
+
 def test_series_beyond_the_most_are_counted_and_left_out() -> None:
     """Memory is bounded, whatever names come."""
     recent = Recent(2)
