@@ -67,6 +67,10 @@ def _run() -> int:
     words = _words()
     try:
         code = app(args=words, prog_name="tidecast", standalone_mode=False)
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # Typer and Rich turn it into an exit with code 1
+            raise exc.__context__ from None
+        raise
     except Exception as exc:
         if not is_usage_error(exc):
             raise

@@ -13,6 +13,7 @@ import pytest
 import typer
 from redis import Redis
 
+from tests.harness.forecasts import sent
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
 from tidecast import __version__
@@ -21,6 +22,7 @@ from tidecast.client import Client
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.tools.tail import line
+from tidecast.wire import Forecast
 
 NOBODY = "redis://127.0.0.1:1/0"
 DAY_MS = 86_400_000
@@ -67,6 +69,24 @@ def test_the_installed_program_ends_the_same_way(tmp_path: Path) -> None:
         check=False,
     )
     assert (1, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("series", "list"), ("tail", "--since", "0")], ids=" ".join)
+def test_a_reader_that_closes_the_pipe_is_no_failure(settings: Settings, redis: Redis, words: tuple[str, ...]) -> None:
+    """As in `tidecast tail | head`: exit code 0, and nothing on standard error."""
+    forecast = Forecast("1-0", "a", 2000, 1.5, 1.0, 2.0, 0.9, 1000, None, "naive", 1.25)
+    redis.xadd("forecasts", sent(forecast), id="1-0")
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = Path(sys.executable).with_name("tidecast")
+    address = {"TIDECAST_REDIS_URL": settings.redis_url.get_secret_value()}
+    try:
+        ended = subprocess.run(
+            [program, *words], stdout=writer, stderr=subprocess.PIPE, text=True, env=os.environ | address, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (0, "") == (ended.returncode, ended.stderr)
 
 
 def test_pushed_readings_are_counted(capsys: pytest.CaptureFixture[str], settings: Settings, redis: Redis) -> None:
