@@ -80,6 +80,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("events -n -5", MISUSED, "-n is '-5': use 1 or more; see `tidecast events --help`"),
     ("notify", MISUSED, "there is nowhere to post events: set notify.url, or TIDECAST_NOTIFY__URL"),
     ("anomalies --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
+    ("dead --requeue --follow", MISUSED, "--requeue and --follow exclude each other: leave out one of them"),
     ("dead --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
     ("series list", FAILED, "state format 0, this program reads "),
     ("series show boilr-7", FAILED, "no series 'boilr-7': did you mean 'boiler-7'?"),

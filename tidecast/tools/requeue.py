@@ -44,11 +44,11 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
         push = redis.register_script(_PUSH_ONCE)
         known_dead = known_keys(settings.namespace)[1]
         for letter in letters:
-            if redis.xrange(known_dead, letter.id, letter.id):
+            if _holds(redis, known_dead, letter):
                 results["known"] += 1
                 continue
             own = layout.keys_for(letter.series) if b"series" in letter.fields else None
-            its = next((keys for keys in all_keys if _holds(redis, keys, letter)), own or all_keys[0])
+            its = next((keys for keys in all_keys if _holds(redis, keys.dead, letter)), own or all_keys[0])
             own = own or its
             if letter.is_cut:
                 results["cut"] += 1
@@ -63,9 +63,9 @@ def requeue(settings: Settings, letters: Iterable[DeadLetter]) -> Counter[str]:
     return results
 
 
-def _holds(redis: Redis, keys: Keys, letter: DeadLetter) -> bool:
-    """Return whether a dead letter is of this partition; two partitions may have letters of the same id."""
-    stored = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(keys.dead, letter.id, letter.id))
+def _holds(redis: Redis, stream: str, letter: DeadLetter) -> bool:
+    """Return whether a stream has this dead letter; two streams may have letters of the same id."""
+    stored = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(stream, letter.id, letter.id))
     return any(DeadLetter.decode(*entry) == letter for entry in stored)
 
 

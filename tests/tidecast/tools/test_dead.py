@@ -11,7 +11,7 @@ from tests.harness.processes import run_command
 from tests.worker.harness import NOW, forecasts, new_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.settings import Settings
-from tidecast.tools.requeue import requeued_ids
+from tidecast.tools.requeue import requeue, requeued_ids
 from tidecast.wire import DeadLetter
 from worker.partition.dead_warnings import MOST_COUNTED, DeadLetterWarnings
 
@@ -92,6 +92,18 @@ def test_readings_are_pushed_again_once_after_a_correction(
     redis.xtrim("dead", maxlen=1, approximate=False)
     dead(settings, capsys, "--requeue")
     assert {} == requeued_ids(settings)
+
+
+def test_a_reading_is_pushed_again_beside_known_values_with_its_id(redis: Redis, settings: Settings) -> None:
+    """Both streams get their ids from the clock, so a reading and known values of one millisecond share one."""
+    letter = DeadLetter("1-0", "bad_value", "not a number", {b"series": b"a", b"value": b"x"})
+    known = DeadLetter("1-0", "bad_value", "not a number", {b"series": b"a", b"price": b"x"})
+    for key, each in (("dead", letter), ("known_dead", known)):
+        flat = each.encode()
+        redis.xadd(key, dict(zip(flat[::2], flat[1::2], strict=True)), id="1-0")
+    assert {"requeued": 1, "known": 1} == requeue(settings, [letter, known])
+    ((_, fields),) = redis.xrange("readings")
+    assert {b"series": b"a", b"value": b"x"} == fields
 
 
 def test_the_log_warns_at_once_and_then_once_a_minute(redis: Redis, settings: Settings) -> None:

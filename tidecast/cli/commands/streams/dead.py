@@ -8,6 +8,7 @@ import typer
 from tidecast.cli.exit_codes import SOME_REFUSED
 from tidecast.cli.options import CountOption, JsonOption, StreamOptions
 from tidecast.cli.times import since_id
+from tidecast.errors import SettingsError
 from tidecast.moments import utc_text
 from tidecast.wire import DeadLetter, id_pair
 
@@ -39,11 +40,13 @@ def dead(
 
     from tidecast.tools.requeue import requeued_ids
 
+    if requeue and follow:
+        raise SettingsError("--requeue and --follow exclude each other: leave out one of them")
     after = since_id(since)
     settings = streams.settings()
     with streams.client() as client:
         letters = client.dead(
-            after, reasons=reason, series=series, block_ms=SHORTEST_BLOCK_MS, stop_when_idle=not follow or requeue
+            after, reasons=reason, series=series, block_ms=SHORTEST_BLOCK_MS, stop_when_idle=not follow
         )
         chosen = islice(letters, count)
         if requeue:
