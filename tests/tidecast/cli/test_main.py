@@ -19,6 +19,7 @@ from tests.harness.processes import run_command
 from tidecast import __version__
 from tidecast.cli import main as cli
 from tidecast.client import Client
+from tidecast.models.model import Evidence, Scores
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.tools.tail import line
@@ -176,4 +177,11 @@ def test_models_are_listed_as_a_table(
     assert 0 == run_command("models", "list", "--store", str(store.root))
     store.publish(make_model("boiler-7"))
     assert 0 == run_command("models", "list", "--store", str(store.root))
-    assert "boiler-7" in capsys.readouterr().out
+    evidence = Evidence(
+        rows=9, season=None, scores={"model": Scores(mae=1 / 7, rmse=1)}, skill=0.5, verdict="published"
+    )
+    store.publish(make_model("boiler-8", evidence=evidence))
+    assert 0 == run_command("models", "list", "--store", str(store.root))
+    shown = capsys.readouterr().out
+    assert "boiler-7" in shown
+    assert " 0.1429 " in shown  # all digits of an error would leave no room for the verdict

@@ -46,7 +46,7 @@ def list_versions(
     table = table_of(*columns, texts=("series", "network", "verdict"))
     for version in versions:
         row = _row(version)
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*map(str, (row | {"mae": f"{row['mae']:.4g}"}).values()))
     Console().print(table)
 
 
