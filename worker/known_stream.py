@@ -12,6 +12,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from tidecast.connection.refusals import NO_RIGHT
 from tidecast.errors import BadReading, Unavailable
 from tidecast.models.known.entries import add_entries
 from tidecast.models.known.values import KnownValues
@@ -20,7 +21,7 @@ from tidecast.wire import DeadLetter, id_pair
 from tidecast.wire.known import KnownEntry, known_keys, parse_known
 from worker.log_limiter import LogLimiter
 from worker.metrics import Health
-from worker.redis_failures import NO_RIGHT, refusals_explained
+from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 AT_ONCE = 1000  # entries of one reply

@@ -32,7 +32,7 @@ from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.redis_failures import is_stale, kind_of
+from worker.redis_failures import is_stale, kind_of, refusals_explained
 from worker.stop import Stop
 
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
@@ -153,7 +153,8 @@ class Worker:
             self._models.update(now, held=self.held > 0, flowing=self._flowing)
             if self._loading:
                 return None
-            due = self._due(now)
+            with refusals_explained():
+                due = self._due(now)
             if self._known and self.held:
                 self._known.look(time.monotonic())
         except Exception as exc:  # the Redis of the membership or the store's disk is unavailable

@@ -1,14 +1,14 @@
 """Map Redis errors to worker errors: a lost partition, a wrong key, or a temporary refusal."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from redis import Redis, exceptions
+from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import lacks_right
+from tidecast.connection.refusals import NO_RIGHT, STALE, code_of, refusal
 from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
 from worker.acl import explain
 
@@ -24,36 +24,6 @@ _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
         "FULL": Unavailable,
     }
 )
-# Redis changed nothing, and the same command may be sent again. Each text has the reason and the remedy.
-REMEDIES: Mapping[str, str] = MappingProxyType(
-    {
-        "OOM": "Redis is at its maxmemory: raise it, or keep less (worker.forecasts_kept, worker.retention)",
-        "MISCONF": "Redis cannot save to its disk and refuses to write: free the disk, its log says more",
-        "READONLY": "this Redis is a replica: point redis_url to its master",
-        "MASTERDOWN": "this Redis is a replica without its master: point redis_url to the master",
-        "NOREPLICAS": "too few replicas are connected (min-replicas-to-write): bring them back",
-        "BUSY": "a script of another client blocks Redis: wait, or end it with SCRIPT KILL",
-        "TRYAGAIN": "the partition's keys are being moved to another node of the cluster: wait",
-        "CLUSTERDOWN": "the cluster does not serve all slots: look at CLUSTER INFO",
-    }
-)
-STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica
-NO_RIGHT = "NOPERM"  # the code of a refusal because the user lacks a right
-EXPLAINED = ("MOVED", "ASK", NO_RIGHT)  # codes that `explain` describes
-_CLASSES: Mapping[type[ResponseError], str] = MappingProxyType(
-    {  # redis-py removes the code from the text of these errors
-        exceptions.OutOfMemoryError: "OOM",
-        exceptions.ReadOnlyError: "READONLY",
-        exceptions.MasterDownError: "MASTERDOWN",
-        exceptions.TryAgainError: "TRYAGAIN",
-        exceptions.MovedError: "MOVED",  # before ASK, its base class
-        exceptions.AskError: "ASK",
-        exceptions.ClusterDownError: "CLUSTERDOWN",
-        exceptions.NoPermissionError: NO_RIGHT,
-    }
-)
-# Redis 6.2 quotes the code of an error within a script; for a missing right its text has nothing else.
-_WITHIN = re.compile(rf"(?:^|: )-?({'|'.join((*REMEDIES, *EXPLAINED))})\b")
 
 
 @contextmanager
@@ -86,10 +56,8 @@ def meaning_of(exc: RedisError) -> Exception:
         return ours(sentence)
     if word == "WRONGTYPE":
         return StreamError("a key is not of the type that this worker uses: rename or delete it, or use a namespace")
-    code = _code(exc)
-    if code in EXPLAINED:
-        return Unavailable(code, explain(exc))
-    return Unavailable(code, f"{REMEDIES[code]} ({exc})") if code else exc
+    code = code_of(exc) or (NO_RIGHT if lacks_right(exc) else None)
+    return Unavailable(code, refusal(exc) or explain(exc)) if code else exc
 
 
 def kind_of(exc: Exception) -> str:
@@ -109,12 +77,3 @@ def reconnect_if_stale(redis: Redis | None, exc: Exception) -> None:
     """Close the connections of a pool if one of them leads to a replica; a cluster's client finds the master itself."""
     if isinstance(redis, Redis) and is_stale(exc):
         redis.connection_pool.disconnect()
-
-
-def _code(exc: RedisError) -> str | None:
-    for kind, code in _CLASSES.items():
-        if isinstance(exc, kind):
-            return code
-    if match := _WITHIN.search(str(exc)):
-        return match[1]
-    return NO_RIGHT if lacks_right(exc) else None

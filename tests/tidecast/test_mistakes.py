@@ -63,7 +63,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     (
         "push history.csv --redis redis://127.0.0.1:1",
         FAILED,
-        "Redis: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused.: start it, or give another "
+        "Redis: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused: start it, or give another "
         "address with --redis",
     ),
     (

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tidecast import __version__
 from tidecast.cli.command_group import CommandGroup
@@ -49,7 +49,9 @@ def main() -> None:
     except RedisError as exc:
         from tidecast import connection
 
-        _fail(f"Redis: {connection.explain(exc, 'start it, or give another address with --redis')}", FAILED)
+        refused = isinstance(exc, ResponseError)
+        remedy = "see what `tidecast doctor` finds" if refused else "start it, or give another address with --redis"
+        _fail(f"Redis: {connection.explain(exc, remedy)}", FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has closed the pipe, as in `tidecast tail | head`

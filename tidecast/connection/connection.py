@@ -14,6 +14,7 @@ from redis.retry import Retry
 from tidecast.connection.address import FORM, usable_url
 from tidecast.connection.cluster import AsyncCluster, Cluster
 from tidecast.connection.redis_errors import meaning_of_error
+from tidecast.connection.refusals import refusal
 from tidecast.connection.sentinel import sentinel_address
 from tidecast.errors import SettingsError
 from tidecast.settings import Settings
@@ -111,7 +112,9 @@ def explain(exc: RedisError, remedy: str = "") -> str:
         )
     if meaning := meaning_of_error(exc):
         return str(meaning)
-    return f"{type(exc).__name__}: {text}" + (f": {remedy}" if remedy else "")
+    if reason := refusal(exc):
+        return reason
+    return f"{type(exc).__name__}: {text.removesuffix('.')}: {remedy}" if remedy else f"{type(exc).__name__}: {text}"
 
 
 def lacks_right(exc: RedisError) -> bool:

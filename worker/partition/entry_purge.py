@@ -7,10 +7,10 @@ from math import inf
 import structlog
 
 from tidecast.connection.records.orders import Order, Span
+from tidecast.connection.refusals import NO_RIGHT
 from tidecast.errors import Unavailable
 from tidecast.wire import id_pair
 from worker.partition.stream_purge import StreamPurge
-from worker.redis_failures import NO_RIGHT
 
 AGAIN_S = 1.0  # pause where a consumer group has not acknowledged an entry yet
 WITHOUT_RIGHT_S = 60.0

@@ -11,10 +11,12 @@ from redis.exceptions import ResponseError
 from tests.chaos.faults.refusals import busy, no_replicas, no_snapshot, out_of_memory
 from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, sample, stream_of
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.refusals import EXPLAINED, REMEDIES
 from tidecast.errors import StreamError, Unavailable
 from tidecast.settings import Settings
+from worker.main import make_worker
 from worker.metrics import Health
-from worker.redis_failures import EXPLAINED, REMEDIES, meaning_of, refusals_explained
+from worker.redis_failures import meaning_of, refusals_explained
 
 Moment = Callable[[Redis], AbstractContextManager[None]]
 pytestmark = pytest.mark.settings(**quick())
@@ -105,6 +107,15 @@ def test_a_worker_may_start_while_redis_refuses(redis: Redis, settings: Settings
     with out_of_memory(redis), pytest.raises(Unavailable):
         worker.step(NOW)
     assert 1 == worker.step(NOW + 1)
+
+
+def test_an_idle_worker_names_the_refusal_as_well(redis: Redis, settings: Settings) -> None:
+    """It cannot register again: Redis refuses with a remedy, which is not the same as no answer."""
+    worker = make_worker(settings, Health())
+    now = time.time()
+    worker.step(now)
+    with out_of_memory(redis), pytest.raises(Unavailable, match="raise it, or keep less"):
+        worker.step(now + settings.worker.lease)
 
 
 SAID = {
