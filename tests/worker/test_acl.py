@@ -15,14 +15,14 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S
-from tests.harness.processes import forked_worker
+from tests.harness.processes import forked_worker, run_command
 from tests.harness.servers.cluster import EmbeddedCluster
-from tests.worker.harness import ALONE, LINES, grant, login, rights_of
+from tests.worker.harness import ALONE, LINES, OPERATIONS, grant, login, rights_of
 from tidecast.client import AsyncClient, Client
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable
 from tidecast.settings import load_settings
-from tidecast.wire import keys_of, partition_of
+from tidecast.wire import DeadLetter, keys_of, partition_of
 from worker.acl import explain
 from worker.main import make_worker
 from worker.metrics import Health
@@ -103,6 +103,24 @@ async def test_the_asyncio_client_needs_no_more(server: EmbeddedRedis, admin: Re
         assert 1 == len(await producer.push_many([("a", 2.0)]))
     async with AsyncClient(login(server.url, "tidecast-consumer"), namespace=NAMESPACE) as consumer:
         assert [] == [forecast async for forecast in consumer.forecasts(block_ms=1, stop_when_idle=True)]
+
+
+def test_a_consumer_lists_dead_letters_and_pushes_them_again(
+    server: EmbeddedRedis, admin: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the further rights of the page: the first for the list, all for `--requeue`."""
+    page = re.search(r"^- \*\*Dead letters\*\*: (.+?)^- ", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
+    assert page
+    listing, pushing = (re.findall(r"[+~][^` ]+", part) for part in page[1].split("`--requeue`"))
+    letter: Any = DeadLetter("1-0", "bad_value", "why", {b"series": b"a", b"value": b"x"}).encode()
+    admin.xadd(f"{NAMESPACE}:dead", dict(zip(letter[::2], letter[1::2], strict=True)), id="1-0")
+    words = ("dead", "--namespace", NAMESPACE, "--redis", login(server.url, "tidecast-consumer"))
+    admin.execute_command("ACL", "SETUSER", "tidecast-consumer", *listing)
+    assert 0 == run_command(*words)
+    assert 1 == run_command(*words, "--requeue")
+    admin.execute_command("ACL", "SETUSER", "tidecast-consumer", *pushing)
+    assert 0 == run_command(*words, "--requeue")
+    assert "1 readings pushed again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("right", [right for right in rights_of("tidecast-worker") if right != QUIET])
