@@ -169,6 +169,7 @@ IN_THE_FILE: list[tuple[str, str]] = [
     ("[series]\nlevel = 90", "setting series.level is 90: use more than 0 and less than 1"),
     ("[series]\nlevel = '90%'", "setting series.level is '90%': write a number"),
     ("[series]\nmore_levels = 0.5", "setting series.more_levels is 0.5: write a list, such as [0.5, 0.99]"),
+    ("[notify]\nkinds = 5", """setting notify.kinds is 5: write a list, such as ["a", "b"]"""),
     ("[series]\nmore_levels = [0.5, 0.5]", "setting series.more_levels is [0.5, 0.5]: list each level once"),
     ("[series]\nminimum = 5\nmaximum = 1", "setting series.maximum is 1: use more than series.minimum, which is 5"),
     ("[retrain]\nevery = '6y'", f"setting retrain.every is '6y', which is not a duration: {DURATIONS}, or \"never\""),

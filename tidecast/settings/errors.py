@@ -1,11 +1,12 @@
 """Describe a wrong setting in a sentence: the setting, its value, and what to write instead."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from tidecast.suggestions import did_you_mean
@@ -21,8 +22,6 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "bool": "write true or false",
         "string_type": "write it in quotes",
         "path": "write a path in quotes",
-        "tuple": "write a list, such as [0.5, 0.99]",
-        "list": "write a list, such as [0.5, 0.99]",
         "too_long": "list fewer",
     }
 )
@@ -67,6 +66,48 @@ def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     return f"setting {where} is {value}{', ' if remedy.startswith('which ') else ': '}{remedy}"
 
 
+def variable_sentence(variables: Mapping[str, str], prefix: str, model: type[BaseModel]) -> str:
+    """Return a sentence on the first variable that should hold JSON and does not.
+
+    Args:
+        variables: the environment.
+        prefix: of the settings' variables.
+        model: the settings.
+    """
+    values = {name.upper(): value for name, value in variables.items()}
+    for group, inner in _groups(model):
+        whole = f"{prefix}{group}".upper()
+        for name, field in inner.model_fields.items():
+            variable = f"{whole}__{name}".upper()
+            if get_origin(field.annotation) in (tuple, dict) and not _is_json(values.get(variable)):
+                value = "" if name in SECRETS else f" {_shown(values[variable])}, which is"
+                return f"{variable} is{value} not JSON: write it as {_example(field)}"
+        if not _is_json(values.get(whole)):
+            return f"{whole} is a group: set each of its settings by itself, such as {whole}__{name.upper()}"
+    return f"a {prefix} variable is not JSON: write lists as JSON"
+
+
+def _is_json(value: str | None) -> bool:
+    """Return whether a variable is unset, empty or JSON."""
+    if not value:
+        return True
+    try:
+        json.loads(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _example(field: FieldInfo | None) -> str:
+    """Return a value of a list or a mapping, as JSON."""
+    item = next(iter(get_args(field.annotation)), float) if field else float
+    if field and get_origin(field.annotation) is dict:
+        return '{"boiler-*": "bar"}'
+    if hasattr(item, "model_fields"):
+        return '[{"pattern": "boiler-*"}]'
+    return '["a", "b"]' if item in (str, SecretStr) else "[0.5, 0.99]"
+
+
 def _may_be_secret(error: Mapping[str, Any]) -> bool:
     """Return whether a value may be a password in the wrong setting: an address, or text instead of a number."""
     value = error["input"]
@@ -85,6 +126,8 @@ def _remedy(error: Mapping[str, Any], field: FieldInfo | None) -> str:
         return f"use {_bounds(limits)}"
     if kind == "literal_error":
         return f"use {error['ctx']['expected']}"
+    if kind.startswith(("tuple", "list")):
+        return f"write a list, such as {_example(field)}"
     for beginning, remedy in _REMEDIES.items():
         if kind.startswith(beginning):
             return remedy

@@ -30,7 +30,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from tidecast.errors import SettingsError
-from tidecast.settings.errors import sentence
+from tidecast.settings.errors import sentence, variable_sentence
 from tidecast.settings.groups import (
     AnomalySettings,
     BucketSettings,
@@ -181,9 +181,7 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as exc:
         raise SettingsError(sentence(exc, Settings)) from exc
     except SourceError as exc:
-        raise SettingsError(
-            f"a TIDECAST_ variable cannot be read: {exc}: set each setting of a group by itself"
-        ) from exc
+        raise SettingsError(variable_sentence(os.environ, PREFIX, Settings)) from exc
     except (OSError, ValueError) as exc:  # errors of the file: TOML and UTF-8
         raise SettingsError(f"{named or DEFAULT_FILE} cannot be read: {exc}: correct the file") from exc
 

@@ -42,6 +42,29 @@ def test_a_worker_computes_with_the_threads_set_else_with_one_for_each_core(monk
     assert os.cpu_count() == worker_threads(load_settings())
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("NOTIFY__KINDS", "stuck", """is 'stuck', which is not JSON: write it as ["a", "b"]"""),
+        ("notify__kinds", "stuck", """is 'stuck', which is not JSON: write it as ["a", "b"]"""),
+        ("NOTIFY__HEADERS", "X-Key: secret", """is not JSON: write it as ["a", "b"]"""),
+        ("SERIES__UNITS", "bar", """is 'bar', which is not JSON: write it as {"boiler-*": "bar"}"""),
+        ("SERIES__MORE_LEVELS", "0.5,0.9", "is '0.5,0.9', which is not JSON: write it as [0.5, 0.99]"),
+        ("ANOMALIES__SERIES", "boiler", """is 'boiler', which is not JSON: write it as [{"pattern": "boiler-*"}]"""),
+        ("BUCKET", "s3://a", "is a group: set each of its settings by itself, such as TIDECAST_BUCKET__"),
+    ],
+)
+def test_a_variable_that_should_be_json_is_named_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    """A list of one word looks as if it needed no brackets."""
+    monkeypatch.setenv(f"TIDECAST_{variable}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"TIDECAST_{variable.upper()} {expected}")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_group_takes_each_of_its_settings_from_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable for one setting of a group does not hide the file's others."""
     Path("tidecast.toml").write_text('[worker]\nbatch = 7\nblock = "9ms"\n')
@@ -129,7 +152,7 @@ def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyP
 def test_a_variable_that_cannot_be_parsed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole group as text must be JSON."""
     monkeypatch.setenv("TIDECAST_WORKER", "{")
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="TIDECAST_WORKER is a group: set each of its settings by itself"):
         load_settings()
 
 
