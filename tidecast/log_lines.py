@@ -20,7 +20,7 @@ def as_text(fields: Mapping[str, Any]) -> str:
     """Return the fields as `2026-03-01T03:00:10Z info    worker stopped  worker=w1`; a traceback has its own lines."""
     time = str(fields.get("timestamp", ""))[:19]
     more = "".join(f"  {name}={_word(value)}" for name, value in fields.items() if name not in _FIRST)
-    line = f"{time}Z {fields.get('level', ''):7} {_plain(fields.get('event', ''))}{more}"
+    line = f"{time}Z {fields.get('level', ''):7} {plain(fields.get('event', ''))}{more}"
     return f"{line}\n{fields['exception']}" if "exception" in fields else line
 
 
@@ -47,7 +47,7 @@ def _word(value: object) -> str:
     return text if text and plain else text_of(text)
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Return a text as it is if a terminal can show it in one line."""
     text = value if isinstance(value, str) else text_of(value)
     return text if text.isprintable() else text_of(text)

@@ -3,9 +3,12 @@
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from tidecast.errors import SettingsError
 
@@ -34,14 +37,22 @@ def check_folder(option: str, path: Path) -> None:
     _check_way(option, path, path)
 
 
-def table_of(*columns: str, texts: Collection[str]) -> Table:
+class PlainTable(Table):
+    """A table that shows its cells as they are: Rich itself would take `[west]` in `pump[west]` for a style."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row; see `rich.table.Table.add_row`."""
+        super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+
+def table_of(*columns: str, texts: Collection[str]) -> PlainTable:
     """Return an empty table that fits 80 characters: numbers stay whole, and long texts take several lines.
 
     Args:
         columns: the titles.
         texts: the columns that are not numbers.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for title in columns:
         if title in texts:
             table.add_column(title, overflow="fold", min_width=LEAST_TEXT)

@@ -71,3 +71,13 @@ def test_a_table_fits_eighty_characters_and_cuts_no_number() -> None:
     assert all(len(line) <= 80 for line in text.splitlines())
     assert all(2 == text.count(number) for number in numbers)
     assert "building" in text
+
+
+@pytest.mark.parametrize("name", ["pump[west]", "[bold]x[/bold]", "a[/]", ":smile:"])
+def test_a_table_shows_a_name_as_it_is(name: str) -> None:
+    """Rich would leave out what it takes for a style, or end with an error: the operator would copy a wrong name."""
+    table = table_of("series", texts=("series",))
+    table.add_row(name)
+    console = Console(file=StringIO(), width=80)
+    console.print(table)
+    assert name in str(console.file.getvalue())  # type: ignore[attr-defined] # the StringIO above

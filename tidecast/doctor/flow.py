@@ -19,6 +19,7 @@ from tidecast.connection.partitions import (
 )
 from tidecast.doctor.finding import Case, Finding, id_ms
 from tidecast.durations import DAY_MS, HOUR_MS
+from tidecast.log_lines import plain
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id, layout_of
@@ -217,7 +218,8 @@ def dead(case: Case) -> Iterator[Finding]:
             number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
             newest = letters[0][1]
             detail = newest.get(b"detail", b"").decode(errors="backslashreplace")
-            series = newest.get(b"original.series", b"").decode(errors="backslashreplace") or "a reading without a name"
+            name = newest.get(b"original.series", b"").decode(errors="backslashreplace")
+            series = plain(name) or "a reading without a name"
             problem = f"{number} readings were rejected within the hour (stream {keys.dead}): {listed}"
             remedy = f"the newest, of {series}: {detail}; `tidecast dead` lists them"
             yield Finding("dead", "warning", problem, remedy)

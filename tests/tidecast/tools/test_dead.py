@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 from tests.harness.processes import run_command
 from tests.worker.harness import NOW, forecasts, new_worker
 from tidecast.client import AsyncClient, Client
+from tidecast.doctor import flow
+from tidecast.doctor.finding import Case
 from tidecast.settings import Settings
 from tidecast.tools.requeue import requeue, requeued_ids
 from tidecast.wire import DeadLetter
@@ -55,6 +57,18 @@ def test_the_command_lists_dead_letters_by_series_and_reason(
     assert ["2-0"] == [
         json.loads(line)["id"] for line in dead(settings, capsys, "--since", "1-0", "-n", "1", "--json")[1]
     ]
+
+
+def test_a_name_with_control_characters_is_escaped(
+    redis: Redis, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A producer's bug or bad will must not move the cursor of the operator's terminal, nor add lines."""
+    redis.xadd("readings", {"series": "a\n\x1b[2Jb", "value": 1})
+    new_worker(settings).step(NOW)
+    _, (line,) = dead(settings, capsys)
+    assert r"  'a\n\x1b[2Jb'  bad_series: " in line
+    (finding,) = flow.dead(Case(settings, redis, redis))
+    assert r"the newest, of 'a\n\x1b[2Jb': " in finding.remedy
 
 
 def test_both_clients_follow_dead_letters(redis: Redis, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from tidecast.cli.exit_codes import SOME_REFUSED
 from tidecast.cli.options import CountOption, JsonOption, StreamOptions
 from tidecast.cli.times import since_id
 from tidecast.errors import SettingsError
+from tidecast.log_lines import plain
 from tidecast.moments import utc_text
 from tidecast.wire import DeadLetter, id_pair
 
@@ -85,7 +86,9 @@ def _flat(letter: DeadLetter, again: str | None) -> dict[str, Any]:
 def _line(letter: DeadLetter, again: str | None) -> str:
     arrived = utc_text(id_pair(letter.id)[0])
     requeued = f"  (pushed again as {again})" if again else ""
-    return f"{arrived}  {letter.id}  {letter.series or '(no series)'}  {letter.reason}: {letter.detail}{requeued}"
+    return (
+        f"{arrived}  {letter.id}  {plain(letter.series) or '(no series)'}  {letter.reason}: {letter.detail}{requeued}"
+    )
 
 
 def _text(raw: bytes) -> str:
