@@ -199,10 +199,20 @@ class ReportOptions:
 
 
 def with_minimum(settings: Settings, *, non_negative: bool) -> Settings:
-    """Return the settings, with a minimum of 0 if `non_negative` is set."""
+    """Return the settings, with a minimum of at least 0 if `non_negative` is set.
+
+    Raises:
+        SettingsError: the maximum of the settings is not above 0.
+    """
     if not non_negative:
         return settings
-    return settings.model_copy(update={"series": settings.series.model_copy(update={"minimum": 0.0})})
+    series = settings.series
+    if series.maximum is not None and series.maximum <= 0:
+        raise SettingsError(
+            f"--non-negative contradicts the setting series.maximum, which is {series.maximum:g}: leave out one of them"
+        )
+    minimum = max(0.0, series.minimum or 0.0)
+    return settings.model_copy(update={"series": series.model_copy(update={"minimum": minimum})})
 
 
 def with_setting(settings: Settings, group: str, name: str, value: Any) -> Settings:

@@ -8,7 +8,9 @@ import pytest
 
 from tests.harness.models import make_model
 from tests.harness.processes import run_command
+from tidecast.cli.options import with_minimum
 from tidecast.models.store import ModelStore
+from tidecast.settings import load_settings
 from tidecast.tools import backtest, demo_programs
 from trainer import main as program
 from trainer.tuning import main as search
@@ -140,3 +142,22 @@ def test_an_option_at_the_end_of_its_range_is_taken(words: tuple[str, ...]) -> N
     """The work begins."""
     with pytest.raises(AssertionError, match="the work has begun"):
         run_command(*words)
+
+
+@pytest.mark.parametrize("maximum", ["-1", "0"])
+@pytest.mark.parametrize("command", ["worker --check", "replay history.csv", "backtest --data history.csv --out o"])
+def test_non_negative_is_refused_below_a_maximum_of_zero(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, maximum: str
+) -> None:
+    """The setting would win, and every forecast would be negative."""
+    monkeypatch.setenv("TIDECAST_SERIES__MAXIMUM", maximum)
+    assert 2 == run_command(*command.split(), "--non-negative")
+    assert f"--non-negative contradicts the setting series.maximum, which is {maximum}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("minimum", "bound"), [(None, 0.0), (-3.0, 0.0), (5.0, 5.0)])
+def test_non_negative_never_lowers_the_minimum(minimum: float | None, bound: float) -> None:
+    """A higher minimum of the settings holds."""
+    settings = load_settings(series={"minimum": minimum})
+    assert bound == with_minimum(settings, non_negative=True).series.minimum
+    assert minimum == with_minimum(settings, non_negative=False).series.minimum
