@@ -90,6 +90,8 @@ class Actions:
                 write(redis, layout_of(at_present(redis, self.settings)).keys_for(series))
         except RedisError as exc:
             return f"Redis could not be written: {explain(exc)}"
+        except TidecastError as exc:  # Redis stores no valid number of partitions
+            return f"Redis could not be written: {exc}"
         return sentence
 
     def rollback(self, series: str) -> str:

@@ -1,11 +1,13 @@
 """The base of the readers that a page calls on a thread: their settings, and a connection that is made when needed."""
 
+from contextlib import suppress
 from functools import cached_property
 
 from redis import Redis
 
 from tidecast.connection import connect
 from tidecast.connection.partitions import PresentSettings
+from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 from tidecast.wire import Keys, Part, layout_of
 
@@ -19,11 +21,14 @@ class Connected:
 
     def __init__(self, settings: Settings) -> None:
         self._present = PresentSettings(settings)
+        self._last = settings
 
     @property
     def _settings(self) -> Settings:
-        """Return the settings with the present number of partitions."""
-        return self._present()
+        """Return the settings with the present number of partitions; while Redis stores no valid one, as they were."""
+        with suppress(SettingsError):  # the banner shows it
+            self._last = self._present()
+        return self._last
 
     @cached_property
     def _redis(self) -> Redis:
