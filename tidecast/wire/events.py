@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tidecast.errors import StreamError
+from tidecast.wire.messages import foreign_entry
 
 EVENTS = (  # the kinds of events
     "series_created",  # first reading of a series received
@@ -85,7 +85,7 @@ class Event:
             facts = {name: _fact(kind, name, value) for name, value in text.items() if name not in _OWN}
             return cls(kind, text["detail"], text.get("series"), version, its_id, facts)
         except (KeyError, ValueError) as exc:
-            raise StreamError(f"entry {entry_id!r} is not an event ({exc!r}): nothing else may write there") from exc
+            raise foreign_entry(entry_id, "an event", exc) from exc
 
 
 def _whole(text: str) -> int:

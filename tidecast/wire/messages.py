@@ -91,6 +91,24 @@ def is_entry_id(text: bytes | str) -> bool:
     return match is not None and max(map(int, match.groups())) < 2**64
 
 
+def foreign_entry(entry_id: bytes | str, noun: str, exc: KeyError | ValueError) -> StreamError:
+    """Return the error for an entry that is not what its stream holds.
+
+    Args:
+        entry_id: its id.
+        noun: what the stream holds, such as `an event`.
+        exc: the error of decoding it.
+    """
+    its_id = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+    reason = str(exc)
+    if isinstance(exc, KeyError):
+        name = exc.args[0]
+        reason = f"no field {name.decode() if isinstance(name, bytes) else name}"
+    return StreamError(
+        f"entry {its_id} is not {noun} ({reason}): another program wrote it; delete it with XDEL, or begin after it"
+    )
+
+
 def id_pair(entry_id: bytes | str) -> tuple[int, int]:
     """Return an entry's id as two numbers, which compare as ids do."""
     text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
@@ -161,7 +179,7 @@ class Forecast:
         try:
             return cls._decode(entry_id, fields)
         except (KeyError, ValueError) as exc:
-            raise StreamError(f"entry {entry_id!r} is not a forecast ({exc!r}): nothing else may write there") from exc
+            raise foreign_entry(entry_id, "a forecast", exc) from exc
 
     @classmethod
     def _decode(cls, entry_id: bytes | str, fields: Fields) -> "Forecast":
@@ -317,8 +335,6 @@ class DeadLetter:
         try:
             reason, detail = (fields[name].decode(errors="backslashreplace") for name in (b"reason", b"detail"))
         except KeyError as exc:
-            raise StreamError(
-                f"entry {entry_id!r} is not a dead letter ({exc!r}): nothing else may write there"
-            ) from exc
+            raise foreign_entry(entry_id, "a dead letter", exc) from exc
         sent = {name.removeprefix(_ORIGINAL): value for name, value in fields.items() if name.startswith(_ORIGINAL)}
         return cls(entry_id.decode() if isinstance(entry_id, bytes) else entry_id, reason, detail, sent)

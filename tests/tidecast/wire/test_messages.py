@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import hypothesis
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.harness.forecasts import entries, sent, together
 from tidecast import wire
+from tidecast.errors import StreamError
 from tidecast.wire import DeadLetter, Event, Forecast, id_pair, keys_of
 
 unhurried = hypothesis.settings(deadline=None)
@@ -130,3 +132,21 @@ def test_ids_compare_as_numbers(kind: Callable[[str], str | bytes]) -> None:
     """They do not compare as text; without a number an id is the first of its millisecond."""
     ids = [kind(text) for text in ("9-10", "9-9", "10-0", "9")]
     assert [(9, 10), (9, 9), (10, 0), (9, 0)] == [id_pair(text) for text in ids]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "problem"),
+    [
+        (Forecast, {b"series": b"a"}, "entry 1-0 is not a forecast (no field yhat): "),
+        (Forecast, {b"series": b"\xff"}, "entry 1-0 is not a forecast ('utf-8' codec can't decode"),
+        (Event, {b"kind": b"stuck"}, "entry 1-0 is not an event (no field detail): "),
+        (Event, {b"kind": b"stuck", b"detail": b"", b"version": b"x"}, "entry 1-0 is not an event (invalid literal"),
+        (DeadLetter, {b"detail": b"why"}, "entry 1-0 is not a dead letter (no field reason): "),
+    ],
+)
+def test_a_foreign_entry_is_named_with_the_remedy(kind: Any, fields: dict[bytes, bytes], problem: str) -> None:
+    """A follower stops there: the operator needs the id, and what to do with it."""
+    with pytest.raises(StreamError) as caught:
+        kind.decode(b"1-0", fields)
+    assert str(caught.value).startswith(problem)
+    assert str(caught.value).endswith("another program wrote it; delete it with XDEL, or begin after it")
