@@ -279,12 +279,15 @@ def bins_in(stored: Mapping[int, bytes], season: int, profile: Any) -> Float32:
     bins = np.full(MOST_BINS, np.nan, np.float32)
     for block in range(-(-int(profile.bins) // BIN_BLOCK) if profile.period else 0):
         raw = stored.get(bin_place(season, block), b"")
-        part = bins[BIN_BLOCK * block : BIN_BLOCK * (block + 1)]
-        if raw and len(raw) != BIN_HEADER.size + part.nbytes:
-            wrong = ValueError(f"block {block} of a profile has {part.nbytes} bytes of bins")
-            raise _cut_short(raw, wrong)
-        if raw and BIN_HEADER.unpack_from(raw)[0] == profile.number:
-            part[:] = np.frombuffer(raw, np.float32, offset=BIN_HEADER.size)
+        part = bins[BIN_BLOCK * block : min(BIN_BLOCK * (block + 1), int(profile.bins))]
+        try:
+            if not raw or BIN_HEADER.unpack_from(raw)[0] != profile.number:  # of a former profile, of any size
+                continue
+            if len(raw) != BIN_HEADER.size + part.nbytes:
+                raise ValueError(f"block {block} of a profile has {part.nbytes} bytes of bins")
+        except (struct.error, ValueError) as exc:
+            raise _cut_short(raw, exc) from exc
+        part[:] = np.frombuffer(raw, np.float32, offset=BIN_HEADER.size)
     return bins
 
 

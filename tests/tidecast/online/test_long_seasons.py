@@ -169,6 +169,40 @@ def test_restarts_and_batches_change_no_bit() -> None:
     assert all_fields(steady.states["a"]) == all_fields(restarted.states["a"])
 
 
+@pytest.mark.parametrize("step", [2, 10, 20], ids=["a day of 720", "a week of 1008", "a week of 504"])
+def test_a_season_of_any_length_survives_a_restart(step: int) -> None:
+    """The last block of bins is shorter than the others where the season has no whole number of blocks."""
+    y, _ = sensor("temperature", seed=4)
+    forecaster = Forecaster(SeriesSettings())
+    stored = dict[str, bytes]()
+    for result in handled(forecaster, np.tile(y, 2), np.ones(2 * len(y), np.bool_), step):
+        stored |= result.states
+    restarted = Forecaster(SeriesSettings())
+    restarted.restore(stored)
+    window = restarted.states["a"].window
+    assert window.profiles.learned.max() > 0
+    assert whole(forecaster.states["a"]) == whole(restarted.states["a"])
+    assert all_fields(forecaster.states["a"]) == all_fields(restarted.states["a"])
+
+
+def test_bins_of_a_former_profile_are_ignored() -> None:
+    """After a change of the step the season has fewer rows; the blocks that are not written again stay in Redis."""
+    y, received = sensor("temperature", seed=5)
+    forecaster = Forecaster(SeriesSettings())
+    stored = dict[str, bytes]()
+    for result in handled(forecaster, y[: 2 * DAY], received[: 2 * DAY]):
+        stored |= result.states
+    assert MOST_BINS == forecaster.states["a"].window.profiles[0].bins
+    received[: 2 * DAY] = False
+    received[2 * DAY + 1 :: 2] = False
+    for result in handled(forecaster, y, received):
+        stored |= result.states
+        restarted = Forecaster(SeriesSettings())
+        restarted.restore(stored)
+        assert whole(forecaster.states["a"]) == whole(restarted.states["a"])
+    assert DAY // 2 == forecaster.states["a"].window.profiles[0].bins
+
+
 def test_a_commit_stays_small() -> None:
     """A day and a week by the minute are known; a reading stores at most 1.5 KB on average."""
     y, received = sensor("temperature", seed=3)
