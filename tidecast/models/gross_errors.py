@@ -6,7 +6,8 @@ but not the same, confirms it. The experts read the last believed value in its p
 a value between those before and after.
 
 The known values are those of the window and of the model's history. Recurring parts of a series lie within them, or are
-usual moves, so they are believed.
+usual moves, so they are believed. So that values that recur become known, a doubted reading that the next one confirms
+takes its place among the rows.
 """
 
 import math
@@ -93,12 +94,15 @@ class Doubt:
         enough = len(rows) >= (FEWEST_ROWS if self.of_model != NO_LIMITS else WARM_UP)
         far = move > FAR * moves.usual > 0 and enough
         outside = far and spans_away(_joined(limits(rows), self.of_model), y) > 1
-        if outside and not self._is_confirmed(rows, y, move):
+        confirmed = far and self._is_confirmed(rows, y, move)
+        if outside and not confirmed and self.run < STUCK:
             moves = replace(moves, seen=moves.seen + 1)
             return replace(self, moves=moves, run=self.run + 1, newest=y), np.append(rows, rows[-1])
         moves = moves.learn(move, rows)
         read = np.append(rows, y)
-        if self.run < len(rows) and not outside:
+        if confirmed:
+            read[-2] = self.newest
+        elif self.run < len(rows) and not outside:
             read[-self.run - 2 :] = np.linspace(read[-self.run - 2], y, self.run + 2)
         return replace(self, moves=moves, run=0), read
 
@@ -108,7 +112,7 @@ class Doubt:
         apart = abs(y - self.newest)
         before = rows[: len(rows) - self.run]
         stood_still = len(before) > 1 and before[-1] == before[-2]  # repeating a value is usual for this series
-        return self.run >= STUCK or 0 < apart < NEAR * move or (apart == 0 and bool(stood_still))
+        return 0 < apart < NEAR * move or (apart == 0 and bool(stood_still))
 
 
 def limits(values: Float) -> Limits:

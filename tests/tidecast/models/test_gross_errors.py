@@ -69,6 +69,11 @@ def test_a_new_level_is_believed_at_its_second_reading() -> None:
     assert [150] == doubted(values)
 
 
+def test_a_counter_that_often_begins_again_at_zero_is_doubted_once() -> None:
+    """The reset stands among the rows once the next reading has confirmed it; with it, zeros are more than strays."""
+    assert [74] == doubted(np.arange(400.0) % 37)
+
+
 def test_a_reading_that_repeats_is_believed_after_a_day() -> None:
     """It is trusted at once where the series had been standing still itself."""
     assert [*range(150, 150 + int(STUCK))] == doubted(with_code(0.0, *range(150, 250)))
@@ -151,6 +156,17 @@ def test_a_near_reading_is_always_believed() -> None:
     usual = Doubt(Moves(of_model=2.0))
     assert 0 == usual.take(rows, 50 + FAR * 2.0)[0].run
     assert 1 == usual.take(rows, 50 + FAR * 2.1)[0].run
+
+
+def test_a_reading_that_the_next_one_confirms_gets_its_row() -> None:
+    """Also if the next one lies within the known values; a far one before it that nothing confirmed does not."""
+    rows = np.arange(60.0)
+    doubt = Doubt(Moves(of_model=2.0))
+    for y in (-9999.0, -1.0):
+        doubt, rows = doubt.take(rows, y)
+    assert [58.0, 59.0, 59.0, 59.0] == rows[-4:].tolist()
+    doubt, rows = doubt.take(rows, 1.0)
+    assert ([59.0, 59.0, -1.0, 1.0], 0) == (rows[-4:].tolist(), doubt.run)
 
 
 def test_a_line_stands_in_the_place_of_gross_errors() -> None:

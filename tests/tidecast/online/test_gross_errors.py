@@ -122,6 +122,15 @@ def test_a_real_change_of_level_is_followed() -> None:
     assert widths[102] > 1.3 * widths[100]
 
 
+def test_a_counter_that_often_begins_again_costs_less_than_the_last_value() -> None:
+    """Without a model too: only its first resets are doubted, each for one reading, and then their rows are right."""
+    sent = np.arange(600.0) % 37
+    forecaster = Forecaster(SeriesSettings())
+    yhat = np.array([forecast.yhat for forecast in answers_to(forecaster, sent)])
+    assert np.abs(yhat[:-1] - sent[1:])[200:].sum() < 0.8 * np.abs(np.diff(sent))[200:].sum()
+    assert sent[-400:].tolist() == forecaster.states["a"].window.rows[:, 0].tolist()
+
+
 def test_a_batch_of_readings_is_doubted_as_each_alone() -> None:
     """A restart between any two readings changes nothing either: all that is known of a series is stored."""
     sent = WAVE.copy()

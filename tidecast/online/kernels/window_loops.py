@@ -133,10 +133,13 @@ def _doubts(window: int, y: float, known: HistoryLimits) -> bool:
     enough = w.length >= (FEWEST_ROWS if known.lowest <= known.highest else WARM_UP)
     far = move > FAR * usual > 0 and enough
     outside = far and _spans_away(window, y, known) > 1
-    if outside and not _is_confirmed(window, y, move):
+    confirmed = far and _is_confirmed(window, y, move)
+    if outside and not confirmed and count_doubted(window) < STUCK:
         w.newest_doubted = y
         return True
-    if not outside:
+    if confirmed:
+        _believe_newest(window)
+    elif not outside:
         _bridge(window, y)
     if usual > 0:
         w.largest_move = max(FADING * w.largest_move, min(move, GROWTH * usual))
@@ -210,14 +213,24 @@ def _keep_lowest(lowest: Float, value: float) -> None:
 
 
 @part_exactly
+def _believe_newest(window: int) -> None:
+    """Put the newest reading, which was doubted, into its row."""
+    w = window_at(window)
+    carray(floats_at(w.buffer), (w.room * w.width,))[(w.end - 1) * w.width] = w.newest_doubted
+    carray(bytes_at(w.filled), (w.room,))[w.end - 1] = 0
+    w.unsaved = max(w.unsaved, 1)
+
+
+@part_exactly
 def _is_confirmed(window: int, y: float, move: float) -> bool:
+    """Return whether a reading far from the last believed one is near the newest one, which was doubted."""
     w = window_at(window)
     run = count_doubted(window)
     if run == 0:
         return False
     apart = abs(y - w.newest_doubted)
     stood_still = w.length > run + 1 and _target(window, run) == _target(window, run + 1)
-    return bool(run >= STUCK or 0 < apart < NEAR * move or (apart == 0 and stood_still))
+    return bool(0 < apart < NEAR * move or (apart == 0 and stood_still))
 
 
 @part_exactly
