@@ -79,9 +79,9 @@ class Tracker:
         """Return the half-width, None before any error is known."""
         return self.half_width if self.errors or self.half_width else None
 
-    def update(self, error: float, level: float) -> None:
-        """Update the tracker with the error of a settled forecast."""
-        track(self._address, error, level)
+    def update(self, error: float, level: float, *, still: bool = False) -> None:
+        """Update the tracker with the error of a settled forecast; `still`: the reading equals the one before it."""
+        track(self._address, error, level, still)
 
     def begin(self, half_width: float) -> None:
         """Reset to the half-width on a model's held-out tail: errors of the previous model do not apply."""

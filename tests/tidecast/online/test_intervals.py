@@ -55,6 +55,17 @@ def test_an_interval_never_falls_far_below_the_errors() -> None:
     for _ in range(200):
         tracker.update(0.0, 0.5)
     assert LEAST * tracker.mean_error == tracker.half_width > 0
+    for _ in range(3000):
+        tracker.update(0.0, 0.5, still=True)
+    assert 1e-3 * LEAST < tracker.half_width
+
+
+def test_a_reading_that_stands_still_unexpectedly_counts_fully() -> None:
+    """Only errors below the mean are spared: one above it raises the mean as any other does."""
+    still, moving = Tracker(100, 5.0, 1.0), Tracker(100, 5.0, 1.0)
+    still.update(3.0, 0.9, still=True)
+    moving.update(3.0, 0.9)
+    assert still.mean_error == moving.mean_error > 1.0
 
 
 def test_a_tracker_shows_the_numbers_that_it_lies_on() -> None:
@@ -183,6 +194,21 @@ def test_a_series_that_begins_to_move_gets_a_width() -> None:
     made = _made(values)
     assert 0 == made[299].yhat_upper - made[299].yhat_lower
     assert 1 < made[-1].yhat_upper - made[-1].yhat_lower < 10
+
+
+@pytest.mark.parametrize("pause", [500, 3000, 10_000])
+def test_the_interval_recovers_soon_after_a_pause(pause: int) -> None:
+    """A machine that was off for a week of minutes is covered again after some twenty-five to forty misses."""
+    values = 5 + np.random.default_rng(6).normal(size=600 + pause)
+    values[300 : 300 + pause] = 0.0
+    made = _made(values)
+    at = 300 + pause
+    covered = [
+        forecast.yhat_lower <= y <= forecast.yhat_upper
+        for forecast, y in zip(made[at - 1 :], values[at:], strict=False)
+    ]
+    assert np.mean(covered[50:100]) > 0.7
+    assert 2 < made[at + 100].yhat_upper - made[at + 100].yhat_lower < 8
 
 
 def test_errors_that_stay_large_widen_the_interval() -> None:

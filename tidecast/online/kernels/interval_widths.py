@@ -10,6 +10,7 @@ from tidecast.online.kernels.series_record import tracker_at
 
 RATE = 0.2  # how far one reading moves the logarithm of the half-width
 MEMORY = 0.02  # the weight of the newest error in the mean error
+PAUSED = 0.0002  # its weight if the series stood still: the mean error, and with it the width, must outlast a pause
 LEAST = 0.01  # of the mean error: a smaller half-width would take long to recover
 WIDTH_IN_ERRORS = 2.0  # about how many mean errors a 90 % half-width is (2.06 for a normal distribution)
 MOST_MEANS = 5.0  # mean errors: a larger error counts as this many in the mean
@@ -38,8 +39,8 @@ def anomaly_score(y: float, yhat: float, half_width: float, bounds: tuple[float,
 
 
 @compiled_exactly
-def track(address: int, error: float, level: float) -> None:
-    """Update the tracker at an address with an error, in place."""
+def track(address: int, error: float, level: float, still: bool) -> None:
+    """Update the tracker at an address with an error, in place; `still`: the reading equals the one before it."""
     tracker = tracker_at(address)
     size = abs(error)
     tracker.errors += 1
@@ -51,7 +52,8 @@ def track(address: int, error: float, level: float) -> None:
     covered = 0.0 if size > tracker.half_width else 1.0
     tracker.half_width *= math.exp(RATE * (level - covered))
     if tracker.errors > FIRST_ERRORS:
-        tracker.mean_error += MEMORY * (min(size, MOST_MEANS * tracker.mean_error) - tracker.mean_error)
+        weight = PAUSED if still and size < tracker.mean_error else MEMORY
+        tracker.mean_error += weight * (min(size, MOST_MEANS * tracker.mean_error) - tracker.mean_error)
         tracker.half_width = max(tracker.half_width, LEAST * tracker.mean_error)
     else:
         _begin_cautiously(tracker, size)

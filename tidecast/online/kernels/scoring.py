@@ -179,7 +179,7 @@ def warm() -> None:
 def warm_trackers() -> None:
     """Compile the loops of one interval, or load them from the cache."""
     tracker = trackers_of(new_record(1))
-    track(tracker.ctypes.data, 1.0, 0.9)
+    track(tracker.ctypes.data, 1.0, 0.9, False)
     begin(tracker.ctypes.data, 1.0)
 
 
@@ -212,8 +212,9 @@ def _score_batch(
             record.last_version = version
             _begin_model(at, record, champions.errors[i], champions.half_width[i], len(levels))
         elif judged and not math.isnan(error) and readings.doubted[i] <= 1:  # a run of gross errors counts as one
+            still = y == record.answers[NAIVE]
             for level in range(len(levels)):
-                track(at + RECORD_SIZE + level * TRACKER_SIZE, error, levels[level])
+                track(at + RECORD_SIZE + level * TRACKER_SIZE, error, levels[level], still)
         if not readings.doubted[i]:
             _learn(record, y, readings.moves[i], judged, version != 0)
         weights = scores.weights[i]
