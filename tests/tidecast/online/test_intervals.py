@@ -211,6 +211,14 @@ def test_the_interval_recovers_soon_after_a_pause(pause: int) -> None:
     assert 2 < made[at + 100].yhat_upper - made[at + 100].yhat_lower < 8
 
 
+@pytest.mark.parametrize("levels", [(), (0.99,)])
+def test_intervals_of_the_largest_values_are_finite(levels: tuple[float, ...]) -> None:
+    """Also those of further steps, whose numbers are stored in single precision."""
+    values = np.where(np.arange(60) % 7 < 3, 3.4e38, -3.4e38) * np.random.default_rng(7).uniform(0.5, 1, 60)
+    for forecast in answers_to(Forecaster(SeriesSettings(more_levels=levels, horizon=4, rows_kept=2)), values):
+        assert np.isfinite([number for name, number in forecast.more]).all()
+
+
 def test_errors_that_stay_large_widen_the_interval() -> None:
     """Only the number of misses separates a spike from a change: 25 of them make a hundredfold."""
     values = _shape("noise")

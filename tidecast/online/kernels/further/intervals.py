@@ -98,7 +98,7 @@ def _half_width(learned: Float32, aim: float, level: int) -> float:
     few = min(FEW * max(MEMORY, 1 / learned[SEEN]), HALF)
     if learned[MOVING] <= max(1 - aim, few):
         return 0.0
-    return float(learned[LEARNED + level] * learned[MEAN])
+    return min(np.float64(learned[LEARNED + level]) * np.float64(learned[MEAN]), _LARGEST)
 
 
 @part_exactly
