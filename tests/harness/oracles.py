@@ -26,6 +26,7 @@ from tidecast.models.experts import (
     SHARPNESS_READINGS,
     LinearExperts,
 )
+from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.models.inputs import LEAST_SPREAD, Inputs, active_cycles, calendar_inputs
 from tidecast.models.model import Model, network_seasons
 from tidecast.models.pretrained import inputs as pretrained
@@ -184,7 +185,9 @@ class OutlierGuard:
         if self.use_fallback:
             return last
         away = blended - last
-        return last + math.copysign(farthest(usual), away) if abs(away) > farthest(usual) else blended
+        if abs(away) <= farthest(usual):
+            return blended
+        return last if abs(usual) <= SMALLEST_MOVE else last + math.copysign(farthest(usual), away)
 
     def learn(self, last: float, blended: float, actual: float, usual: float, trained: bool = True) -> Self:
         """Return the guard after one more reading, which must not be doubted.

@@ -196,6 +196,17 @@ def test_a_series_that_begins_to_move_gets_a_width() -> None:
     assert 1 < made[-1].yhat_upper - made[-1].yhat_lower < 10
 
 
+@pytest.mark.parametrize("zeros", [0.8, 0.95])
+@pytest.mark.parametrize("seed", range(4))
+def test_intervals_of_sparse_demand_cover(zeros: float, seed: int) -> None:
+    """Whatever its first readings are: most errors of such a series are 0, and the first of the others may be tiny."""
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random(600) < zeros, 0.0, 1.0 + rng.poisson(5, 600))
+    made = _made(values)[100:-1]
+    covered = [made.yhat_lower <= y <= made.yhat_upper for made, y in zip(made, values[101:], strict=True)]
+    assert np.mean(covered) > 0.85
+
+
 @pytest.mark.parametrize("pause", [500, 3000, 10_000])
 def test_the_interval_recovers_soon_after_a_pause(pause: int) -> None:
     """A machine that was off for a week of minutes is covered again after some twenty-five to forty misses."""

@@ -1,7 +1,11 @@
 """Which reading is a shock, and which forecasts to trust after one."""
 
 from tests.harness.oracles import OutlierGuard
+from tests.tidecast.online.harness import answers_to
+from tidecast.models.gross_errors import SMALLEST_MOVE
+from tidecast.online.forecaster import Forecaster
 from tidecast.online.outlier_guard import ALERT, FARTHEST, REGRET, REGRET_MOST, SHOCK, UNTRAINED_SHOCK
+from tidecast.settings import SeriesSettings
 
 USUAL = 2.0  # the usual largest move
 SHOCKED = OutlierGuard().learn(0.0, 0.0, 1000.0, USUAL)
@@ -30,6 +34,13 @@ def test_no_forecast_lies_farther_from_the_last_value_than_moves_go() -> None:
     far = FARTHEST * USUAL
     answers = [OutlierGuard().answer(10.0, 10.0 + away, USUAL) for away in (1e9, -1e9, 0.9 * far)]
     assert [10 + far, 10 - far, 10 + 0.9 * far] == answers
+
+
+def test_a_series_that_does_not_move_is_forecast_by_its_value_exactly() -> None:
+    """Beside a last value of 0 even the smallest distance would be an error, and the first width of its interval."""
+    assert 0.0 == OutlierGuard().answer(0.0, 1.0, SMALLEST_MOVE)
+    made = answers_to(Forecaster(SeriesSettings()), [0.0, 0.0, 4.0, 0.0, 0.0, 0.0])
+    assert 0.0 == made[-1].yhat
 
 
 def test_after_a_shock_the_last_value_answers_until_the_blend_has_won() -> None:

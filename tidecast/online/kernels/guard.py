@@ -30,7 +30,10 @@ def guarded_forecast(guard: Any, last: float, blended: float, usual: float, weig
         return last
     away = blended - last
     most = farthest(usual)
-    return last + math.copysign(most, away) if abs(away) > most else blended
+    if abs(away) <= most:
+        return blended
+    # A forecast beside the last value, even by 1e-307, would be an error of a series that does not move.
+    return last if abs(usual) <= SMALLEST_MOVE else last + math.copysign(most, away)
 
 
 @part_exactly
