@@ -60,16 +60,13 @@ class Moves:
         return max(self.largest, self.of_model)
 
     def learn(self, move: float, rows: Float) -> Self:
-        """Return the moves with that of a believed reading; `rows`, `(held,)`, are the believed values before it.
-
-        Where most rows move much farther than the series did, as after a change of unit, their usual move counts.
-        """
+        """Return the moves with that of a believed reading; `rows`, `(held,)`, are the believed values before it."""
         seen = self.seen + 1
         usual = self.usual
-        largest = max(FADING * self.largest, min(move, GROWTH * usual)) if usual > 0 else 0.0
-        if seen % WARM_UP == 0 and (usual == 0 or len(rows) >= WARM_UP):
-            of_rows = usual_move(rows)
-            largest = of_rows if of_rows > FAR * usual else largest
+        if usual > 0:
+            largest = max(FADING * self.largest, min(move, GROWTH * usual))
+        else:
+            largest = usual_move(rows) if seen % WARM_UP == 0 else 0.0
         return replace(self, largest=largest, seen=seen)
 
 

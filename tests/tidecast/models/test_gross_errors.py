@@ -123,16 +123,6 @@ def test_the_largest_move_fades_and_is_exceeded_little_by_little() -> None:
     assert pytest.approx(2.0) == moves.largest
 
 
-def test_a_new_unit_is_known_once_most_rows_have_it() -> None:
-    """At a hundredth for each larger move, 700 readings would be needed for moves a thousand times as far."""
-    rng = np.random.default_rng(7)
-    moves = Moves(largest=4.0, seen=int(WARM_UP) - 1)
-    few = np.append(rng.normal(size=330), 1000 * rng.normal(size=70))
-    assert GROWTH * 4.0 == moves.learn(1000.0, few).largest
-    most = np.append(rng.normal(size=150), 1000 * rng.normal(size=250))
-    assert 1000.0 < moves.learn(1000.0, most).largest < 5000.0
-
-
 def test_the_usual_move_is_the_median_of_the_largest_of_parts() -> None:
     """So a few errors do not set the usual move; too short a history sets none."""
     assert 0.0 == usual_move(np.arange(10.0))

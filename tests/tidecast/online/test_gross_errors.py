@@ -122,18 +122,6 @@ def test_a_real_change_of_level_is_followed() -> None:
     assert widths[102] > 1.3 * widths[100]
 
 
-def test_a_new_unit_is_forecast_as_well_as_the_old_one() -> None:
-    """Without a model too: after as many readings as half a window, no forecast is limited by the old moves."""
-    hours = np.arange(900)
-    values = 50 + 10 * np.sin(2 * np.pi * hours / 24) + np.random.default_rng(2).normal(size=900)
-    values[400:] *= 1e6
-    yhat = np.array([forecast.yhat for forecast in answers_to(Forecaster(SeriesSettings()), values)])
-    errors = np.abs(yhat[:-1] - values[1:])
-    changes = np.abs(np.diff(values))
-    assert errors[300:399].sum() < 0.7 * changes[300:399].sum()
-    assert errors[700:].sum() < 0.7 * changes[700:].sum()
-
-
 def test_a_counter_that_often_begins_again_costs_less_than_the_last_value() -> None:
     """Without a model too: only its first resets are doubted, each for one reading, and then their rows are right."""
     sent = np.arange(600.0) % 37

@@ -143,10 +143,8 @@ def _doubts(window: int, y: float, known: HistoryLimits) -> bool:
         _bridge(window, y)
     if usual > 0:
         w.largest_move = max(FADING * w.largest_move, min(move, GROWTH * usual))
-    if w.appended % int(WARM_UP) == 0 and (usual == 0 or w.length >= WARM_UP):
-        of_rows = _usual_move(window)
-        if of_rows > FAR * usual:
-            w.largest_move = of_rows
+    elif w.appended % int(WARM_UP) == 0:
+        w.largest_move = _usual_move(window)
     return False
 
 
