@@ -3,6 +3,7 @@
 The import takes seconds of a core. A run that trains no network does without it.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -18,8 +19,8 @@ import structlog
 from tidecast.start import OwnPackages
 
 STDERR = 2
-# Keras imports these, if they are installed, for wrappers and pictures that we do not use: over a quarter of its time.
-UNUSED = ("matplotlib", "matplotlib.pyplot", "sklearn")
+# Keras imports these, if they are installed, for wrappers, pictures and inputs that we do not use: a third of its time.
+UNUSED = ("IPython", "matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
 log = structlog.get_logger("tidecast.trainer")
 _LOCK = threading.Lock()  # threads that train may need it at the same moment
 
@@ -80,9 +81,22 @@ def _without_unused() -> Iterator[None]:
         sys.meta_path.remove(refusal)
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Create lasting objects within the block: no collection looks at them, neither there nor later."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
 @cache
 def _imported() -> dict[str, ModuleType]:
-    with _LOCK, _silence(), _without_unused():
+    with _LOCK, _silence(), _without_unused(), _without_collections():
         modules = {name: import_module(name) for name in ("keras", "tensorflow")}
     # The matrix products of these networks are too small to split over cores. On two cores, with one thread per core
     # and separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit`

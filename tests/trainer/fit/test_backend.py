@@ -1,5 +1,6 @@
 """The trainer reports the GPUs that it uses, and imports TensorFlow late and without what it does not need."""
 
+import gc
 import inspect
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -53,3 +54,16 @@ def test_only_our_own_programs_refuse_what_keras_does_not_need(monkeypatch: pyte
         assert _refused()
         assert not others.submit(_refused).result()
     assert not _refused()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_import_is_without_collections_and_leaves_them_as_they_were(*, enabled: bool) -> None:
+    """They would look at half a million objects that live to the end; a program that collects by itself still does."""
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with backend._without_collections():
+            assert not gc.isenabled()
+        assert enabled == gc.isenabled()
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
