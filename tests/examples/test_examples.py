@@ -14,9 +14,11 @@ EXAMPLES = ROOT / "examples"
 
 
 NAMES = ("weather", "energy")
-# One process for all: the start of TensorFlow is half of the time of one alone.
+# One process for all: the start of TensorFlow is half of the time of one alone. Tests of the reports draw all sheets.
 PROGRAM = """
 import runpy, sys
+from trainer.reports import html_page
+html_page.SHEETS, html_page._MEDIA = {"light": html_page.SHEETS["light"]}, {}
 examples, *names = sys.argv[1:]
 for name in names:
     print(f"example {name}", flush=True)

@@ -1,13 +1,18 @@
 """A series and a model of it that the tests of the reports share."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.harness.models import make_model
 from tidecast.files.history import History
 from tidecast.models.model import Evidence, Model, Scores
 from tidecast.models.spec import Spec
+from trainer.reports import html_page
 
 SERIES = "<script>alert('x')</script> & $co/"
 SPEC = Spec(window=6, units=5)
@@ -54,3 +59,17 @@ def write_csv(file: Path, history: History) -> Path:
 def folder_bytes(folder: Path) -> dict[str, bytes]:
     """Return the contents of all files of a folder by their names."""
     return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@contextmanager
+def one_sheet() -> Iterator[None]:
+    """Draw each picture of a page within the block on the wide light sheet alone, in a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html_page, "SHEETS", {"light": html_page.SHEETS["light"]})
+        patch.setattr(html_page, "_MEDIA", {})
+        yield
+
+
+def one_sheet_bytes(folder: Path) -> dict[str, bytes]:
+    """Return what `folder_bytes` returns if the pictures are on one sheet: the page without the others."""
+    return {name: re.sub(rb"<source [^>]*>", b"", content) for name, content in folder_bytes(folder).items()}
