@@ -95,6 +95,10 @@ def _run_module() -> None:
     prefer_own_modules()
     from runpy import run_module
 
+    from tidecast import start  # this file again: the script's `OwnPackages` is not the one that modules import
+
+    sys.meta_path[sys.meta_path.index(OwnPackages)] = start.OwnPackages
+
     module = sys.argv.pop(1)
     run_module(module, run_name="__main__", alter_sys=True)
 

@@ -82,6 +82,14 @@ def test_a_program_that_we_start_is_ours_in_a_directory_full_of_namesakes(
     assert ran(child_command("tidecast.cli", "worker", "--check"), tmp_path, **variables)
 
 
+def test_a_program_that_we_start_is_known_as_ours(tmp_path: Path) -> None:
+    """Our modules look for our finder: a program of ours imports Keras without packages that it does not need."""
+    (tmp_path / "probe.py").write_text(
+        "import sys\nfrom tidecast.start import OwnPackages as ours\nprint(ours in sys.meta_path)"
+    )
+    assert "True\n" == ran(child_command("probe"), tmp_path, PYTHONPATH=".")
+
+
 def test_what_a_program_of_ours_starts_does_not_look_in_the_directory_either(tmp_path: Path) -> None:
     """A library may start a process of its own, as multiprocessing does."""
     lay_traps(tmp_path, OTHERS)
