@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.harness.namesakes import OTHERS, OURS, lay_traps
 from tests.harness.processes import TIDECAST
 from tidecast.settings import Settings
 from tidecast.start import child_command
@@ -17,29 +18,9 @@ from worker.retraining import child
 from worker.retraining.child import RunReport
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("dashboard.py", "tidecast.py", "trainer/__init__.py", "trainer/retrain/main.py", "worker.py")
-# Names of the standard library and of packages that every command imports, or the retraining's child.
-OTHERS = (
-    "contextlib.py",
-    "json.py",
-    "numpy.py",
-    "pydantic.py",
-    "selectors.py",
-    "signal.py",
-    "tensorflow.py",
-    "types.py",
-)
 # Python itself imports these before it runs our first line: only Python could help there.
 BEFORE_A_MODULE = {"contextlib.py", "types.py"}
 BEFORE_A_COMMAND = {"types.py"}
-
-
-def lay_traps(folder: Path, names: Iterable[str]) -> None:
-    """Write files that would end whatever imports them, and leave a mark."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"open({str(folder / 'imported')!r}, 'a').write(__file__)\nraise SystemExit('hijacked')\n")
 
 
 def ran(command: Iterable[str | Path], folder: Path, **variables: str) -> str:
@@ -115,16 +96,6 @@ def test_the_child_that_retrains_is_ours_in_a_directory_full_of_namesakes(
     outcome = child.run(haste, 0)
     assert isinstance(outcome.summary, RunReport), outcome.failure
     assert not list(tmp_path.rglob("imported"))
-
-
-@pytest.mark.keras
-def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(tmp_path: Path) -> None:
-    """Without a job it ends with the error of its own first line: it came as far as that."""
-    lay_traps(tmp_path, (*OURS, *OTHERS, "keras_tuner.py"))
-    command = child_command("trainer.tuning.child", str(tmp_path))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "job.json" in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "imported").exists()
 
 
 @pytest.mark.parametrize(("variables", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])

@@ -19,7 +19,8 @@ import structlog
 from tidecast.start import OwnPackages
 
 STDERR = 2
-# Keras imports these, if they are installed, for wrappers, pictures and inputs that we do not use: a third of its time.
+# Keras and Keras Tuner import these, if they are installed, for wrappers, pictures and inputs that we do not use: a
+# third of the time.
 UNUSED = ("IPython", "matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
 log = structlog.get_logger("tidecast.trainer")
 _LOCK = threading.Lock()  # threads that train may need it at the same moment
@@ -94,9 +95,16 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def lean_imports() -> Iterator[None]:
+    """Import Keras, or a package that imports it, within the block: without notes, UNUSED and collections."""
+    with _LOCK, _silence(), _without_unused(), _without_collections():
+        yield
+
+
 @cache
 def _imported() -> dict[str, ModuleType]:
-    with _LOCK, _silence(), _without_unused(), _without_collections():
+    with lean_imports():
         modules = {name: import_module(name) for name in ("keras", "tensorflow")}
     # The matrix products of these networks are too small to split over cores. On two cores, with one thread per core
     # and separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit`

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras_tuner
 import numpy as np
 import psutil
 
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
-from trainer.fit.backend import keras
+from trainer.fit.backend import keras, lean_imports
 from trainer.fit.keras_models import build
 from trainer.fit.own_networks import Problem
 from trainer.fit.training_set import TrainingSet, prepare
 from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, SearchJob, SearchTrials, Trial
+
+with lean_imports():
+    import keras_tuner
 
 MAX_MB = 1400  # of resident memory: above this the process ends, whatever the number of its trials
 

@@ -1,6 +1,8 @@
 """The search: a child process that may end and go on, a choice by the validation part alone."""
 
 import resource
+import warnings
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -8,6 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from tests.harness.namesakes import OTHERS, OURS, lay_traps
 from tidecast.errors import StoreError, TidecastError
 from tidecast.files.history import History
 from tidecast.settings import Settings, load_settings
@@ -38,6 +41,7 @@ class Search:
         trials: all of them, the best first.
         codes: the exit codes of its children.
         grown: the numbers of trials that it reported.
+        namesakes: the directory in which its first child was started.
     """
 
     settings: Settings
@@ -45,23 +49,43 @@ class Search:
     trials: list[Trial]
     codes: list[int]
     grown: list[int]
+    namesakes: Path
+
+
+def run_here(folder: Path, _log: int = 0) -> int:
+    """Run the child's program in this process, which has imported TensorFlow; return its exit code."""
+    from trainer.tuning import child  # here, as it imports TensorFlow: seconds for each process that collects
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Keras Tuner, which a process of its own does not show
+        try:
+            child.main(folder)
+        except SystemExit as exc:
+            return int(exc.code or 0)
+    return 0
 
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    """Run a search whose children end after two trials each: each of them imports TensorFlow."""
+    """Run a search whose children end after two trials: the first is a process, among files of our modules' names."""
     codes: list[int] = []
     grown: list[int] = []
     run_child = tune._child
+    namesakes = tmp_path_factory.mktemp("namesakes")
+    lay_traps(namesakes, (*OURS, *OTHERS, "keras_tuner.py"))
 
     def recorded(folder: Path, log: int) -> int:
-        codes.append(run_child(folder, log))
+        if codes:
+            codes.append(run_here(folder))
+        else:
+            with chdir(namesakes):
+                codes.append(run_child(folder, log))
         return codes[-1]
 
     with mock.patch.object(tune, "_child", recorded), mock.patch.object(tune, "TRIALS_A_CHILD", 2):
         settings = load_settings(store=tmp_path_factory.mktemp("search"), train=TRAIN)
         tuned, trials = tune.tune(history(), settings, 2, grown.append)
-    return Search(settings, tuned, trials, codes, grown)
+    return Search(settings, tuned, trials, codes, grown, namesakes)
 
 
 def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(interrupted: Search) -> None:
@@ -79,10 +103,17 @@ def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(in
 def test_the_same_seed_makes_the_same_trials_and_writes_the_same_bytes(interrupted: Search, tmp_path: Path) -> None:
     """A search can be repeated, and its result does not depend on how often its child ended."""
     settings = load_settings(store=tmp_path, train=TRAIN)
-    trials = tune.tune(history(), settings, 2, lambda _: None)[1]
+    with mock.patch.object(tune, "_child", run_here):
+        trials = tune.tune(history(), settings, 2, lambda _: None)[1]
     assert interrupted.trials == trials
     first, again = ((each.store / tune.TUNED).read_bytes() for each in (interrupted.settings, settings))
     assert first == again
+
+
+def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(interrupted: Search) -> None:
+    """It has made its trials, and imported none of the files there."""
+    assert tune.AGAIN == interrupted.codes[0]
+    assert not list(interrupted.namesakes.rglob("imported"))
 
 
 def test_a_history_too_short_for_a_network_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -149,7 +180,7 @@ def test_only_windows_that_fit_between_long_gaps_are_tried() -> None:
 
 def test_the_searchs_data_end_where_the_tail_begins() -> None:
     """Changing the tail changes nothing that a trial sees."""
-    from trainer.tuning.child import Network  # here, as it imports TensorFlow: seconds for each process that collects
+    from trainer.tuning.child import Network  # here, for the same reason as above
 
     original = history()
     values = np.where(np.arange(160)[:, None] < 128, original.values, 99.0)
