@@ -24,9 +24,9 @@ from tests.trainer.runs.harness import SHORT_TTL_S, DaskCluster, kill
 from tidecast.models.store import ModelStore
 from trainer.runs import plan
 
-SERIES = 48
+SERIES = 24
 READINGS = 140
-SHARD = 6  # series, so that the short run has many shards
+SHARD = 3  # series, so that the short run has many shards
 WORKERS = 2
 PAUSES_S = (0.5, 4.0)  # shortest and longest time between two faults of a run of a few seconds
 PAUSE_FOR_EACH_S = 0.002  # added to the longest for each series, so that the faults fall on all of a long run
@@ -232,7 +232,7 @@ def training_run(folder: Path, faults: dict[str, int], seed: int, load: Load = S
     order = [kind for kind, count in faults.items() for _ in range(count)]
     random.Random(seed).shuffle(order)
     report = TrainingReport(dict.fromkeys(faults, 0))
-    with DaskCluster(folder, WORKERS, load.ttl_s) as cluster:
+    with DaskCluster(folder, WORKERS, load.ttl_s, ours=True) as cluster:
         training = Training(folder, load, cluster, report, seed)
         try:
             training.run(order)

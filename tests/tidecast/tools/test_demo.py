@@ -20,6 +20,7 @@ from tidecast.errors import TidecastError
 from tidecast.settings import Settings
 from tidecast.tools import demo, demo_programs
 from tidecast.tools.demo import ReplayState, RetrainingRuns
+from tidecast.tools.demo_data import DemoSource
 from tidecast.tools.demo_programs import DemoSetup, DemoWorker
 from tidecast.tools.demo_score import DemoScore
 from tidecast.wire import Event
@@ -202,6 +203,40 @@ def test_without_its_packages_the_demo_names_the_extra(monkeypatch: pytest.Monke
                 demo.run(None, tmp_path, as_json=True)
 
 
+def test_series_of_the_same_columns_are_trained_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each training imports TensorFlow, and gets the target, the features and the past of its series alone."""
+    trained: list[tuple[str, list[str]]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        file = Path(command[command.index("train") + 1])
+        options = command[command.index("--target") : command.index("--store")]
+        trained.append((" ".join(options), file.read_text().split()))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(demo_programs.subprocess, "run", run)
+    level, wind = (DemoSource(name, "level", features, []) for name, features in (("a", ()), ("b", ("wind",))))
+    heat = [DemoSource(name, "heat", ("wind",), []) for name in ("c", "d")]
+    for source in (level, wind, *heat):
+        source.readings.extend((source.series, {"level": 1, "heat": 2, "wind": 3}, ts) for ts in range(5))
+    demo_programs.train([level, wind, *heat], tmp_path, quiet=True)
+    assert [
+        ("--target level", ["series,timestamp,level", *(f"a,{ts},1" for ts in range(4))]),
+        ("--target level --features wind", ["series,timestamp,wind,level", *(f"b,{ts},3,1" for ts in range(4))]),
+        (
+            "--target heat --features wind",
+            ["series,timestamp,wind,heat", *(f"{name},{ts},3,2" for name in "cd" for ts in range(4))],
+        ),
+    ] == trained
+
+
+def test_a_training_that_fails_ends_the_demo_with_its_output(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its exit code and the end of what it printed."""
+    done = subprocess.CompletedProcess([], 3, "", "it has no memory")
+    monkeypatch.setattr(demo_programs.subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(TidecastError, match="training ended with exit code 3:\nit has no memory"):
+        demo_programs.train([DemoSource("a", "level", (), [("a", {"level": 1}, 0)])], tmp_path, quiet=True)
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -220,7 +255,7 @@ def test_for_programs_the_demo_prints_one_object_and_nothing_else(redis_server: 
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "TIDECAST_TRAIN__WARM_EPOCHS": "1"},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -13,6 +13,7 @@ from tidecast.files.history import History
 from tidecast.models.model import Evidence, Model, Scores
 from tidecast.models.spec import Spec
 from trainer.reports import html_page
+from trainer.reports.canvas import SHEETS
 
 SERIES = "<script>alert('x')</script> & $co/"
 SPEC = Spec(window=6, units=5)
@@ -65,7 +66,7 @@ def folder_bytes(folder: Path) -> dict[str, bytes]:
 def one_sheet() -> Iterator[None]:
     """Draw each picture of a page within the block on the wide light sheet alone, in a quarter of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(html_page, "SHEETS", {"light": html_page.SHEETS["light"]})
+        patch.setattr(html_page, "SHEETS", {"light": SHEETS["light"]})
         patch.setattr(html_page, "_MEDIA", {})
         yield
 
