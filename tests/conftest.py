@@ -23,6 +23,7 @@ from tidecast.settings import Settings, load_settings
 
 LONG = {"benchmarks", "chaos", "examples", "tools", "trainer"}  # the folders that hold them
 TENSORFLOW = {  # files and folders of tests that import it, and the process that runs them
+    "tests/benchmarks/test_kernel": "trainer",
     "tests/benchmarks/test_retrain": "trainer",
     "tests/trainer/fit/": "fit",
     "tests/trainer/pretrain/": "fit",
