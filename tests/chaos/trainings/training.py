@@ -232,7 +232,7 @@ def training_run(folder: Path, faults: dict[str, int], seed: int, load: Load = S
     order = [kind for kind, count in faults.items() for _ in range(count)]
     random.Random(seed).shuffle(order)
     report = TrainingReport(dict.fromkeys(faults, 0))
-    with DaskCluster(folder, WORKERS, load.ttl_s, ours=True) as cluster:
+    with DaskCluster(folder, WORKERS, load.ttl_s) as cluster:
         training = Training(folder, load, cluster, report, seed)
         try:
             training.run(order)

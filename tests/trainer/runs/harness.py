@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.servers.ports import free_port
-from tidecast.start import child_command
 from trainer.runs.engine import Done
 from trainer.runs.results import SeriesResult
 from trainer.runs.shard import Shard
@@ -27,12 +26,10 @@ class DaskCluster:
         folder: for the workers' directories and logs.
         workers: their number.
         ttl_s: how long a worker may be silent before it counts as dead.
-        ours: whether they start as our own programs do, so that a worker imports TensorFlow in two thirds of the time.
     """
 
-    def __init__(self, folder: Path, workers: int = 1, ttl_s: float = TTL_S, *, ours: bool = False) -> None:
+    def __init__(self, folder: Path, workers: int = 1, ttl_s: float = TTL_S) -> None:
         self._ttl_s = ttl_s
-        self._ours = ours
         self._folder = folder
         self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
@@ -82,7 +79,7 @@ class DaskCluster:
         log = (self._folder / "cluster.log").open("ab")
         with log:
             return subprocess.Popen(
-                child_command(module, *options) if self._ours else [sys.executable, "-m", module, *options],
+                [sys.executable, "-m", module, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -71,11 +71,11 @@ def test_the_models_are_those_of_one_process_byte_by_byte(
     remote, local = (ModelStore(tmp_path / name) for name in ("remote", "local"))
     bucket = BucketSettings(url=server.url if in_bucket else "")
     mine = settings.model_copy(update={"bucket": bucket, "store": remote.root})
-    given = [history(f"s{i}", 900 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
+    given = [history(f"s{i}", 400 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
     values = KnownValues()
     values.add("s*", "plan", given[0].ts, np.round(given[0].values[:, 0], 1))
     given[0] = replace(given[0], known=KnownSeries("s0", values))
-    for now_ms, histories in enumerate(([cut(each, 860) for each in given], given)):
+    for now_ms, histories in enumerate(([cut(each, 380) for each in given], given)):
         options = TrainOptions(now_ms=now_ms)
         expected = train(histories, SPEC, settings, local, options)
         assert expected == train(histories, SPEC, mine, remote, TrainOptions(now_ms=now_ms, scheduler=cluster.address))
