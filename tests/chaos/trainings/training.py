@@ -24,9 +24,9 @@ from tests.trainer.runs.harness import SHORT_TTL_S, DaskCluster, kill
 from tidecast.models.store import ModelStore
 from trainer.runs import plan
 
-SERIES = 24
+SERIES = 48
 READINGS = 140
-SHARD = 3  # series, so that the short run has many shards
+SHARDS = 8  # of a run of at most so many series
 WORKERS = 2
 PAUSES_S = (0.5, 4.0)  # shortest and longest time between two faults of a run of a few seconds
 PAUSE_FOR_EACH_S = 0.002  # added to the longest for each series, so that the faults fall on all of a long run
@@ -57,7 +57,7 @@ class Load:
     @property
     def shard(self) -> int:
         """Return the series of a shard."""
-        return SHARD if self.series <= SERIES else plan.SERIES
+        return -(-self.series // SHARDS) if self.series <= SERIES else plan.SERIES
 
     @property
     def ttl_s(self) -> float:
