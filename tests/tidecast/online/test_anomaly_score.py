@@ -73,7 +73,7 @@ def test_metrics_scores_and_intervals_count_the_same_readings(
 number = st.floats(-3.4e38, 3.4e38)
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(number, number, st.floats(0, 1e39), st.sampled_from([EVERYWHERE, (0.0, 10.0)]))
 def test_a_score_is_finite_and_above_1_exactly_outside(
     y: float, yhat: float, half: float, bounds: tuple[float, float]

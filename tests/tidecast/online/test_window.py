@@ -180,7 +180,7 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
 readings_ = st.lists(st.integers(-20, 20) | st.sampled_from([-9999, -9999, 5000, 5001]), min_size=2, max_size=200)
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(
     readings_, st.sampled_from([0.0, 0.5, 30.0]), st.sampled_from([NO_LIMITS, (-5.0, 9.0), (-9999.0, 0.0)])
 )

@@ -170,7 +170,7 @@ def test_the_forecasts_are_those_of_the_definition(kind: str, seasons: tuple[int
     np.testing.assert_allclose(forecasts_of(y, seasons), defined_forecasts(y, seasons), rtol=0, atol=2e-4 * y.std())
 
 
-@hypothesis.settings(deadline=None, max_examples=200)
+@hypothesis.settings(deadline=None, max_examples=100)
 @hypothesis.given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40),
     st.tuples(st.integers(0, 6), st.integers(0, 9)),

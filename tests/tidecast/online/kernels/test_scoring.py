@@ -80,7 +80,7 @@ def test_an_anomaly_lies_outside_its_interval(error: float, half_width: float | 
     np.testing.assert_equal(math.nan if score is None else score, scores.score[0])
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(records(), evidence_, answers_)
 def test_shares_and_forecast_are_those_of_the_definition(errors: Float, evidence: Float, answers: Float) -> None:
     """Whatever is unknown, perfect, hopeless or equal, and however little is known of an expert."""
@@ -99,7 +99,7 @@ def test_shares_and_forecast_are_those_of_the_definition(errors: Float, evidence
     np.testing.assert_array_equal(answers, named(record).answers)
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(records(), evidence_, answers_, st.floats(-1e6, 1e6), usual_moves, st.integers(-1, 1))
 def test_a_record_learns_as_the_definition_says(
     errors: Float, evidence: Float, answers: Float, actual: float, usual: float, late: int
@@ -164,7 +164,7 @@ def test_an_expert_that_joins_in_a_calm_stretch_leads_only_if_it_errs_less() -> 
         assert weights[season] >= weights[seasons]
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(guards(), answers_, answer, st.floats(-1e6, 1e6), st.integers(0, 9), usual_moves, st.integers(0, 1))
 def test_a_guard_learns_as_the_definition_says(
     guard: OutlierGuard,
@@ -186,7 +186,7 @@ def test_a_guard_learns_as_the_definition_says(
     assert astuple(expected) == named(record).guard.item()[1:]
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(guards(), records(), arrays(np.float64, COUNT, elements=st.floats(-1e6, 1e6)), usual_moves)
 def test_only_what_is_believed_is_answered(guard: OutlierGuard, errors: Float, answers: Float, usual: float) -> None:
     """The answer equals the definition's, and the shares are those of the forecast."""

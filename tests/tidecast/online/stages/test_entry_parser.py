@@ -64,7 +64,7 @@ def result_of(entries: list[Entry], *, strictly: bool) -> tuple[object, ...]:
     return [*result.forecasts], result.dead, result.counts, dict(result.states)
 
 
-@hypothesis.settings(deadline=None, max_examples=400)
+@hypothesis.settings(deadline=None, max_examples=200)
 @hypothesis.given(st.lists(st.tuples(st.booleans(), readings, fields), min_size=1, max_size=8))
 def test_both_parsers_make_the_same_of_every_entry(
     drawn: list[tuple[bool, dict[bytes, bytes], dict[bytes, bytes]]],
@@ -79,7 +79,7 @@ def test_both_parsers_make_the_same_of_every_entry(
     assert repr(strictly) == repr(quickly)
 
 
-@hypothesis.settings(deadline=None, max_examples=500)
+@hypothesis.settings(deadline=None, max_examples=250)
 @hypothesis.given(numbers)
 def test_a_number_is_read_to_the_last_bit_or_not_at_all(text: bytes) -> None:
     """The nearest double, as Python's own parser finds it."""

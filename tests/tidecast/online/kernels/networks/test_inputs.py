@@ -24,7 +24,7 @@ SPECS = st.builds(
 )
 
 
-@hypothesis.settings(deadline=None, max_examples=150)
+@hypothesis.settings(deadline=None, max_examples=75)
 @hypothesis.given(SPECS, st.lists(st.integers(0, 12), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], seed: int) -> None:
     """Spikes beyond the clip, features that are missing, seasons that are not held or not known, and levels of zero."""
@@ -55,7 +55,7 @@ def test_windows_are_prepared_as_they_are_defined(spec: Spec, more: list[int], s
     np.testing.assert_allclose(prepared.size, expected.size, rtol=1e-9)
 
 
-@hypothesis.settings(deadline=None, max_examples=100)
+@hypothesis.settings(deadline=None, max_examples=50)
 @hypothesis.given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_windows_are_prepared_for_the_pretrained_network_as_it_defines_them(held: list[int], seed: int) -> None:
     """Short histories, seasons that are not held or not known, spikes and levels of zero."""
