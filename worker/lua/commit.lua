@@ -34,15 +34,18 @@ local function unacknowledged(name)
   return nil
 end
 
+-- Return the place after a list of entries, each with or without an id before its fields.
+local function past(i, ids)
+  local count = tonumber(ARGV[i])
+  i = i + 1
+  for _ = 1, count do i = i + ids + 1 + tonumber(ARGV[i + ids]) end
+  return i
+end
+
 -- Return whether the first state that this batch writes is stored.
 local function stored()
   local i = 11 + 2 * tonumber(ARGV[10])
-  i = i + 1 + 2 * tonumber(ARGV[i])
-  for _, ids in ipairs({1, 0}) do -- the dead letters, which have ids, and the events
-    local count = tonumber(ARGV[i])
-    i = i + 1
-    for _ = 1, count do i = i + ids + 1 + tonumber(ARGV[i + ids]) end
-  end
+  i = past(past(i + 1 + 2 * tonumber(ARGV[i]), 1), 0) -- after the dead letters and the events
   return i < #ARGV and redis.call('HGET', state, ARGV[i]) == ARGV[i + 1]
 end
 
@@ -80,9 +83,10 @@ for _, pair in ipairs({{forecasts, ids[1]}, {dead, ARGV[letters] ~= '0' and ARGV
   end
 end
 -- Entries that get their ids from Redis fail after the highest id of all, when others are written already.
-for _, key in ipairs({events, merged}) do
-  if newest(key) == '18446744073709551615-18446744073709551615' then
-    return redis.error_reply('WRONGKEY ' .. key .. ' holds the highest id there is, so it takes no other entry')
+local top = merged and #ids > 0 and newest(merged)
+for _, pair in ipairs({{events, ARGV[past(letters, 1)] ~= '0' and newest(events)}, {merged, top}}) do
+  if pair[2] == '18446744073709551615-18446744073709551615' then
+    return redis.error_reply('WRONGKEY ' .. pair[1] .. ' holds the highest id there is, so it takes no other entry')
   end
 end
 
@@ -111,7 +115,6 @@ local function add(stream, kept, id, ...)
   end
 end
 local entry = {}
-local top = merged and newest(merged)
 for k = 1, #ids do
   local n = 0
   for j = 2, #names do
