@@ -185,6 +185,7 @@ class _Storm:
                     self._inject(self._faults.draw())
                     fault_due += self._rng.uniform(*FAULT_GAP_S)
                 time.sleep(0.01)
+            self._end_refusal()  # before it, as a producer that is refused tries for ever
             producer.stop()
             self._calm_down()
             return producer.pushed
@@ -328,7 +329,6 @@ class _Storm:
 
     def _calm_down(self) -> None:
         self._proxy.disarm()
-        self._end_refusal()
         for _, point in self._asked:
             spare(self._folder, point)
         for _, worker in self._stopped:
