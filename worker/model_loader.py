@@ -22,7 +22,7 @@ CREDIT_S = 0.0005  # most loading time in one round while readings flow: one or 
 IDLE_LOADING_S = 0.005  # loading time in one round while partitions are held but no readings flow
 TOGETHER = 32  # most champions loaded together: their arrays fit a processor's cache
 FREE_LOADING_S = 0.5  # the same while no partition is held: no reading waits, but a signal may
-AGAIN_S = (60.0, 3600.0)  # the first and the longest pause before champions that were refused are tried again
+AGAIN_S = (60.0, 3600.0)  # the first and the longest pause before models that were refused are tried again
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -48,6 +48,8 @@ class ModelLoader:
         self._checked_at = -math.inf  # when the store was last checked, in epoch seconds
         self._moved: dict[str, None] = {}  # series whose champions are still to be loaded, the latest change last
         self._refused: dict[str, None] = {}  # series whose champions could not be loaded
+        self._refused_cohorts: dict[str, None] = {}  # cohorts whose networks could not be loaded
+        self._cohorts_again: dict[str, None] = {}  # those of them to be tried again in the next check
         self._again_s = AGAIN_S[0]  # the pause before they are tried again
         self._again_at = -math.inf  # when, in epoch seconds
         self._credit_s = 0.0  # remaining loading time; below 0 after a model that took longer
@@ -88,23 +90,30 @@ class ModelLoader:
                 self._loaded = 0
 
     def _try_again(self, now: float) -> None:
-        """Let champions that could not be loaded be tried again, ever more rarely: the store may be whole again."""
-        if not self._refused:
+        """Let models that could not be loaded be tried again, ever more rarely: the store may be whole again."""
+        if not self._refused and not self._refused_cohorts:
             if not self._moved:
                 self._again_s = AGAIN_S[0]
             self._again_at = now + self._again_s
         elif not 0 < self._again_at - now <= self._again_s:  # above it the clock was set back
             self._moved = self._refused | self._moved
+            self._cohorts_again = self._refused_cohorts
             self._refused = {}
+            self._refused_cohorts = {}
             self._again_s = min(AGAIN_S[1], 2 * self._again_s)
             self._again_at = now + self._again_s
 
     def _load_shared_networks(self) -> int:
-        """Load the cohort networks that changed; return how many cohorts changed."""
-        self._shared_position, cohorts = self._store.shared.moves_since(self._shared_position)
+        """Load the cohort networks that changed or could not be loaded before; return the number of these cohorts."""
+        self._shared_position, moved = self._store.shared.moves_since(self._shared_position)
+        cohorts = dict.fromkeys([*self._cohorts_again, *moved])
+        self._cohorts_again = {}
         for cohort in cohorts:
+            self._refused_cohorts.pop(cohort, None)
             if loaded := self._load(self._store.shared, cohort):
                 self._engine.put_shared(cohort, loaded[1])
+            else:
+                self._refused_cohorts[cohort] = None
         if cohorts:
             for forecaster in self.forecasters:
                 forecaster.reshape_windows()

@@ -338,6 +338,27 @@ def test_a_cohorts_network_answers_for_young_series_and_for_those_with_a_model(
     assert answered(redis, "b")[SHARED]
 
 
+def test_a_cohorts_network_that_can_be_read_again_is_loaded_without_a_restart(
+    worker: Worker, store: ModelStore, redis: Redis
+) -> None:
+    """As a champion is; until then the series have the other experts."""
+    store.publish(make_model("a", SPEC, shared="seconds"))
+    store.shared.publish(untrained("seconds"))
+    file = next((store.root / "shared").rglob("000001.safetensors"))
+    away = file.rename(store.root / "away")
+    add(redis, *range(1, 16), series=("a",))
+    first = model_loader.AGAIN_S[0]
+    for later in (0.0, 1.0, first + 2, first + 3):  # and in vain again
+        worker.step(NOW + later)
+    away.rename(file)
+    has_answered = []
+    for number, later in enumerate((2 * first, 3 * first + 4, 3 * first + 5), 16):
+        add(redis, number, series=("a",))
+        worker.step(NOW + later)
+        has_answered.append(answered(redis, "a")[SHARED])
+    assert [False, True, True] == has_answered
+
+
 def test_a_cohorts_network_is_no_series(store: ModelStore) -> None:
     """The store lists it beside the series, never among them."""
     store.shared.publish(untrained("seconds"))
