@@ -12,8 +12,11 @@ from tests.harness.models import make_model
 from tidecast.files.history import History
 from tidecast.models.model import Evidence, Model, Scores
 from tidecast.models.spec import Spec
+from tidecast.settings import load_settings
 from trainer.reports import html_page
 from trainer.reports.canvas import SHEETS
+from trainer.reports.review import Review, review
+from trainer.reports.target import ReportTarget
 
 SERIES = "<script>alert('x')</script> & $co/"
 SPEC = Spec(window=6, units=5)
@@ -55,6 +58,11 @@ def write_csv(file: Path, history: History) -> Path:
     )
     file.write_text(f"series,ts,other,{','.join(history.features)}\n{''.join(rows)}")
     return file
+
+
+def reviewed(model: Model, history: History) -> Review:
+    """Return the review with default settings."""
+    return review(ReportTarget(1, model, history), load_settings())
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:
