@@ -86,7 +86,8 @@ def test_what_is_known_ahead_goes_with_its_series(answered: Settings, redis: Red
     with running(new_worker(answered)):
         change_series(answered, SeriesRequest(series="a", new="c"), 60)
         change_series(answered, SeriesRequest(series="b", purging=True), 60)
-    assert [b"a*", *4 * [b"c"]] == [fields[b"series"] for _, fields in redis.xrange("known")]
+    first, *others = (fields[b"series"] for _, fields in redis.xrange("known"))
+    assert (b"a*", {b"c"}) == (first, set(others))  # the worker may rename before the second call, which copies no more
     values = read_known_stream(redis, answered)
     assert {("c", "price", 97), ("c", "plan", 97), ("c", "price", ALWAYS)} == {
         (source, name, moment) for source, name, _, moments, _ in values.of("c") for moment in moments
