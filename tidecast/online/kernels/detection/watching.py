@@ -34,7 +34,8 @@ SILENT_GAPS = 2.5  # mean gaps without a reading
 MORE_GAPS = 10.0  # divided by the live readings: further gaps while few are known
 LONGEST_GAPS = 1.75  # longest gaps without a reading
 LEAST_SILENCE = 2000.0  # milliseconds
-SHORT_SILENCE = 2.0  # times the time until a series counts as silent
+SHORT_SILENCE = 2.0  # times the time until a series counts as silent: a longer one counts as this long in the mean gap
+SILENCE_FORGETS = 0.5  # of the live readings with each silence: if several follow, the rhythm has changed
 
 LONG_GAP = 8.0  # mean steps
 STEP_MEMORY = 1 / 16  # weight of the newest step in the mean step
@@ -105,8 +106,12 @@ def _watch_arrival(watch: Any, ts: float, arrived: float, facts: Float) -> int:
         facts[SILENT_SINCE] = watch.arrived
         facts[DUE] = watch.due
         watch.silent = 0.0
-        if gap < SHORT_SILENCE * (watch.due - watch.arrived):  # a few lost readings, which may be usual
+        short = SHORT_SILENCE * (facts[DUE] - watch.arrived)
+        if gap < short:  # a few lost readings, which may be usual
             watch.longest_gap = max(gap, watch.longest_gap)
+        if gap >= LIVE * step:  # one silence moves the mean gap a little, each one that soon follows moves it more
+            watch.on_time = max(FEWEST_LIVE, SILENCE_FORGETS * watch.on_time)
+            watch.gap += (min(gap, short) - watch.gap) / (watch.on_time + 1)
     elif watch.arrived > 0 and gap >= LIVE * step:
         watch.gap += max(GAP_MEMORY, 1 / (watch.on_time + 1)) * (gap - watch.gap)
         watch.longest_gap = max(gap, watch.longest_gap * (1 - GAP_FADES))
