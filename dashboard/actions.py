@@ -30,10 +30,12 @@ class Actions:
     Attributes:
         settings: where Redis and the store are.
         under_way: the series that are being retrained.
+        results: what came of the newest action on each series, with its time.
     """
 
     settings: Settings
     under_way: set[str] = field(default_factory=set)
+    results: dict[str, str] = field(default_factory=dict)
 
     async def retrain(self, series: str) -> str:
         """Retrain a series, whether due or not, as `tidecast retrain SERIES` does."""

@@ -1,6 +1,5 @@
 """The buttons on the page of a series; each asks before it acts. They exist only where a token is set."""
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from nicegui import run, ui
@@ -8,9 +7,7 @@ from nicegui import run, ui
 from dashboard.actions import Actions
 from dashboard.data.follower import Follower
 from dashboard.pages.formats import time_text
-from dashboard.pages.frame import every_second
-
-_log = logging.getLogger(__name__)
+from dashboard.pages.frame import every_second, now_ms
 
 HOUR_MS = 3_600_000
 TERMS = {"for an hour": HOUR_MS, "for a day": 24 * HOUR_MS, "for a week": 168 * HOUR_MS, "until unmuted": None}
@@ -18,18 +15,25 @@ ENDS = "the program ends"  # in place of a result
 
 
 def buttons(actions: Actions, follower: Follower, series: str) -> None:
-    """Add the buttons of a series."""
+    """Add the buttons of a series, and what came of the newest action on it.
+
+    The result stays on the page: a retraining takes a while, and the viewer may have left and come back.
+    """
 
     async def roll_back() -> str:
         return await run.io_bound(actions.rollback, series) or ENDS
 
     with ui.element("div").classes("buttons"):
         _mute_buttons(actions, follower, series)
-        again = _button("Retrain", f"Train {series} again now?", lambda: actions.retrain(series))
-        _button("Roll back", f"Let the former version of {series} answer again?", roll_back)
+        again = _button(actions, series, "Retrain", f"Train {series} again now?", lambda: actions.retrain(series))
+        _button(actions, series, "Roll back", f"Let the former version of {series} answer again?", roll_back)
+    result = ui.label().classes("result quiet")
 
     def look() -> None:
         again.set_enabled(series not in actions.under_way)
+        newest = actions.results.get(series, "")
+        result.set_text(newest)
+        result.set_visibility(bool(newest))
 
     every_second(look)
 
@@ -52,8 +56,8 @@ def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
         field.props("dense maxlength=100")
 
     quiet = ui.label().classes("quiet")
-    on = _button("Mute", f"Send no notification about {series}?", mute, choose)
-    off = _button("Unmute", f"Send notifications about {series} again?", unmute, ask_who)
+    on = _button(actions, series, "Mute", f"Send no notification about {series}?", mute, choose)
+    off = _button(actions, series, "Unmute", f"Send notifications about {series} again?", unmute, ask_who)
 
     def look() -> None:
         present = follower.signs.mutes.get(series)
@@ -69,12 +73,14 @@ def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
 
 
 def _button(
-    name: str, question: str, deed: Callable[[], Awaitable[str]], ask: Callable[[], None] | None = None
+    actions: Actions,
+    series: str,
+    name: str,
+    question: str,
+    deed: Callable[[], Awaitable[str]],
+    ask: Callable[[], None] | None = None,
 ) -> ui.button:
-    """Add a button that asks for confirmation, runs `deed` and shows its result.
-
-    If the viewer has left by then, the result is logged. `ask` adds fields to the question.
-    """
+    """Add a button that asks for confirmation, runs `deed` and keeps its result; `ask` adds fields to the question."""
     with ui.dialog() as dialog, ui.card():
         ui.label(question)
         if ask:
@@ -91,10 +97,7 @@ def _button(
             sentence = await deed()
         finally:
             button.enable()
-        if button.is_deleted or not button.client.has_socket_connection:
-            _log.warning("%s", sentence)
-        else:
-            ui.notify(sentence, timeout=8000, multi_line=True)
+        actions.results[series] = f"{time_text(now_ms())} UTC: {sentence}"
 
     button = ui.button(name, on_click=act).props("outline dense no-caps")
     return button
