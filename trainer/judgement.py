@@ -21,7 +21,7 @@ from trainer.candidate import Candidate
 from trainer.evaluation.answers import expert_answers, grid_of, newest_rows
 from trainer.evaluation.changepoint import Change, parted
 from trainer.evaluation.first_records import first_errors, half_width
-from trainer.evaluation.gate import CHAMPION, MODEL, Champion, GateDecision, Tail, evaluate_candidates, judge
+from trainer.evaluation.gate import CHAMPION, MODEL, ChampionContestant, GateDecision, Tail, evaluate_candidates, judge
 from trainer.evaluation.moves import MoveStats, move_stats
 from trainer.fingerprint import RUN
 from trainer.fit.cross_validation import cross_validate
@@ -120,7 +120,7 @@ def _refitted(own: OwnModel | None, training_set: TrainingSet, moves: MoveStats,
         return own
 
 
-def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Champion | None:
+def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> ChampionContestant | None:
     """Return the series' champion as a contestant, whose answers are computed only if they are needed."""
     if candidate.champion is None:
         return None
@@ -138,7 +138,7 @@ def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Ch
             grid = other
         return expert_answers(model, store.cohort_network(header.shared), grid, training_set.tail, settings.experts)
 
-    return Champion(model.header, answers)
+    return ChampionContestant(model.header, answers)
 
 
 def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -> LinearExperts:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.data.evidence import Evidence
+from dashboard.data.evidence import EvidenceReader
 from dashboard.data.follower import Follower
 from dashboard.data.recent import KIND, KINDS, LOWER, ORIGIN, UPPER, YHAT, Y
 from dashboard.data.states import AWAITING, STATES, States, ranks_of, states_of
@@ -64,7 +64,7 @@ class Board:
         under_way: the series that a button is retraining.
     """
 
-    def __init__(self, follower: Follower, evidence: Evidence, under_way: Collection[str] = ()) -> None:
+    def __init__(self, follower: Follower, evidence: EvidenceReader, under_way: Collection[str] = ()) -> None:
         self._follower = follower
         self._evidence = evidence
         self._under_way = under_way

@@ -9,7 +9,7 @@ from tidecast.models.store import ModelStore, Version
 HEADERS_KEPT = 2000
 
 
-class Evidence:
+class EvidenceReader:
     """A reader of the model store that keeps headers in memory, as they never change."""
 
     def __init__(self, root: Path) -> None:

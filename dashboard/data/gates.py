@@ -23,7 +23,7 @@ LACKS = "Version {} reads {}, which the window does not hold before its first re
 
 
 @dataclass(frozen=True, slots=True)
-class Gates:
+class TracedGates:
     """The first cell of the champion's network, traced over the newest window.
 
     Attributes:
@@ -51,7 +51,7 @@ class GateReader(WindowReader):
         self._store = ModelStore(settings.store)
         self._models: dict[tuple[str, int], Model] = {}
 
-    def look(self, series: str) -> Gates | str:
+    def look(self, series: str) -> TracedGates | str:
         """Return a series' gates, or a sentence with the reason why they are not available.
 
         Raises:
@@ -62,7 +62,7 @@ class GateReader(WindowReader):
         except TidecastError as exc:
             return str(exc)
 
-    def _gates(self, series: str) -> Gates | str:
+    def _gates(self, series: str) -> TracedGates | str:
         version = self._store.champion(series)
         if version is None:
             return NO_MODEL
@@ -81,7 +81,7 @@ class GateReader(WindowReader):
             return SHORT.format(network.spec.window, len(rows))
         cell = next(follow(network, _inputs(model, network, rows, window.last_ts)))
         values = rows[-network.spec.window :, 0]
-        return Gates(version, network is not model, network.spec, values, window.last_ts, cell)
+        return TracedGates(version, network is not model, network.spec, values, window.last_ts, cell)
 
     def _model(self, series: str, version: int) -> Model:
         key = (series, version)

@@ -22,7 +22,7 @@ RANGES = {"hour": HOURS_MS, "day": 24 * HOURS_MS, "week": 168 * HOURS_MS}
 
 
 @dataclass(slots=True)
-class History:
+class SeriesPoints:
     """A series' points, oldest first, and where they are from.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Search:
 class HistoryReader(WindowReader):
     """A reader of the points of one series over a span."""
 
-    def read(self, series: str, newest_ms: float, span_ms: float) -> History:
+    def read(self, series: str, newest_ms: float, span_ms: float) -> SeriesPoints:
         """Return the points of a span that ends with the newest reading.
 
         Raises:
@@ -164,8 +164,8 @@ def _row(ts: float, value: float) -> list[float]:
     return row
 
 
-def _history(search: _Search, problem: str) -> History:
+def _history(search: _Search, problem: str) -> SeriesPoints:
     points = np.array(search.rows[::-1]).reshape(-1, len(COLUMNS))
     points = points[points[:, ORIGIN] >= search.since_ms]
     points[1:, NAIVE] = np.diff(points[:, Y])
-    return History(points, search.parts, search.reached, problem)
+    return SeriesPoints(points, search.parts, search.reached, problem)

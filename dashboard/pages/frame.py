@@ -12,7 +12,7 @@ from nicegui import ui
 from dashboard.actions import Actions
 from dashboard.data.board import Board
 from dashboard.data.dead_letters import DeadLetterReader
-from dashboard.data.evidence import Evidence
+from dashboard.data.evidence import EvidenceReader
 from dashboard.data.follower import Follower
 from dashboard.data.gates import GateReader
 from dashboard.data.history import HistoryReader
@@ -41,7 +41,7 @@ class Context:
     """The data sources of all pages, the same for all viewers; `actions` is None without a token."""
 
     follower: Follower
-    evidence: Evidence
+    evidence: EvidenceReader
     board: Board
     gates: GateReader
     dead_letters: DeadLetterReader
@@ -53,7 +53,7 @@ class Context:
     @classmethod
     def of(cls, settings: Settings, follower: Follower) -> Self:
         """Return the data sources for a reader of the streams."""
-        evidence = Evidence(settings.store)
+        evidence = EvidenceReader(settings.store)
         actions = Actions(settings) if settings.dashboard.token.get_secret_value() else None
         return cls(
             follower,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from nicegui import run, ui
 from redis.exceptions import RedisError
 
-from dashboard.data.gates import Gates
+from dashboard.data.gates import TracedGates
 from dashboard.pages import gate_charts
 from dashboard.pages.frame import Context, chart, folded
 from tidecast.pictures.gates import GATE_MAPS
@@ -32,8 +32,8 @@ def gate_card(context: Context, series: str) -> None:
         if gates is None:
             return  # the program ends
         shown[0] = now
-        sentence.set_text(gate_charts.sentence(gates) if isinstance(gates, Gates) else gates)
-        drawn.show(gates if isinstance(gates, Gates) else None)
+        sentence.set_text(gate_charts.sentence(gates) if isinstance(gates, TracedGates) else gates)
+        drawn.show(gates if isinstance(gates, TracedGates) else None)
 
     ui.timer(LOOK_S, look)
 
@@ -45,7 +45,7 @@ class _Drawn:
         self._place = ui.element("div")
         self._charts: dict[str, ui.echart] = {}
 
-    def show(self, gates: Gates | None) -> None:
+    def show(self, gates: TracedGates | None) -> None:
         """Draw a window, or hide the charts."""
         self._place.set_visibility(gates is not None)
         if gates is None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboard.data.gates import Gates
+from dashboard.data.gates import TracedGates
 from dashboard.pages.charts import GRID, QUIET, chart, line, named_axis
 from dashboard.pages.formats import time_text
 from tidecast.models.lstm import Array
@@ -33,7 +33,7 @@ def means_chart() -> dict[str, Any]:
     return options | {"grid": FIT, "xAxis": _steps()}
 
 
-def put_means(options: dict[str, Any], gates: Gates) -> None:
+def put_means(options: dict[str, Any], gates: TracedGates) -> None:
     """Put a window into the options of `means_chart`."""
     means = (gate.values(gates.cell).mean(axis=1) for gate in GATES)
     for series, values in zip(options["series"], (gates.values, *means), strict=True):
@@ -70,7 +70,7 @@ def map_chart(gate: GateMap) -> dict[str, Any]:
     }
 
 
-def put_map(options: dict[str, Any], gate: GateMap, gates: Gates) -> None:
+def put_map(options: dict[str, Any], gate: GateMap, gates: TracedGates) -> None:
     """Put a window into the options of `map_chart`."""
     units = sorted_units(gates.cell, MOST_UNITS)
     values = gate.values(gates.cell)[-MOST_STEPS:, units]
@@ -85,7 +85,7 @@ def put_map(options: dict[str, Any], gate: GateMap, gates: Gates) -> None:
     options["visualMap"] |= _scale(*gate.bounds(values))
 
 
-def sentence(gates: Gates) -> str:
+def sentence(gates: TracedGates) -> str:
     """Describe the network of the gates and the readings of the window."""
     spec = gates.spec
     units = gates.cell.hidden.shape[1]
@@ -102,7 +102,7 @@ def _steps() -> dict[str, Any]:
     return named_axis(STEPS_AXIS) | {"type": "category"}
 
 
-def _name_steps(options: dict[str, Any], gates: Gates) -> None:
+def _name_steps(options: dict[str, Any], gates: TracedGates) -> None:
     options["xAxis"]["data"] = [str(step) for step in range(-min(len(gates.values), MOST_STEPS), 0)]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from nicegui import run, ui
 from redis.exceptions import RedisError
 
-from dashboard.data.history import RANGES, SCANNED, History
+from dashboard.data.history import RANGES, SCANNED, SeriesPoints
 from dashboard.data.outlook import Outlook
 from dashboard.data.recent import NAIVE, ORIGIN, POINTS, Y
 from dashboard.data.weights import Weights
@@ -40,7 +40,7 @@ class StreamCards:
         self._context = context
         self._series = series
         self._span = span
-        self._history: History | None = None
+        self._history: SeriesPoints | None = None
         self._outlook: Outlook | None = None
         self._drawn: object = None
         self._asked_id = ""
@@ -185,7 +185,7 @@ class StreamCards:
             self._look()
 
 
-def history_sentence(history: History) -> str:
+def history_sentence(history: SeriesPoints) -> str:
     """Return how far back a history reaches, from which source, and why not further."""
     parts = history.parts
     readings = [ts for source, ts in parts.items() if source != "forecasts"]

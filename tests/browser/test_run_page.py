@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trainer.reports.html_page import SORT, Cell, page, sortable_table, write
+from trainer.reports.html_page import SORT, TableCell, page, sortable_table, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -15,7 +15,11 @@ pytestmark = pytest.mark.browser
 
 def test_a_press_on_a_title_sorts_by_its_column(page: "Page", tmp_path: Path) -> None:
     """By number or by text; unknown ones stay last, and a second press turns the order round."""
-    cells = [[Cell("b", "b"), Cell("10", 10)], [Cell("a", "a"), Cell("", None)], [Cell("c", "c"), Cell("9", 9)]]
+    cells = [
+        [TableCell("b", "b"), TableCell("10", 10)],
+        [TableCell("a", "a"), TableCell("", None)],
+        [TableCell("c", "c"), TableCell("9", 9)],
+    ]
     path = write(tmp_path, "index", html_of(cells), [])
     page.goto(path.as_uri())
     names = page.locator("td:first-child")
@@ -25,6 +29,6 @@ def test_a_press_on_a_title_sorts_by_its_column(page: "Page", tmp_path: Path) ->
         assert list(expected) == names.all_inner_texts()
 
 
-def html_of(cells: list[list[Cell]]) -> str:
+def html_of(cells: list[list[TableCell]]) -> str:
     """Return a page with a table of two columns."""
     return page("All series", sortable_table(("series", "n"), cells), script=SORT)

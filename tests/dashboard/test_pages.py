@@ -12,7 +12,7 @@ import pytest
 from dashboard.actions import Actions, summary_text
 from dashboard.data.board import View
 from dashboard.data.follower import Follower
-from dashboard.data.history import History
+from dashboard.data.history import SeriesPoints
 from dashboard.data.recent import ANOMALY, COLUMNS, Recent, Y
 from dashboard.data.totals import Totals
 from dashboard.pages import charts
@@ -96,10 +96,10 @@ def test_the_weights_of_the_experts_are_drawn_as_areas() -> None:
 def test_a_history_is_described_by_its_sources() -> None:
     """How far back they reach, and why not further."""
     points = np.empty((0, len(COLUMNS)))
-    whole = History(points, {"forecasts": 1772334010000}, whole=True)
+    whole = SeriesPoints(points, {"forecasts": 1772334010000}, whole=True)
     assert "Forecasts since 2026-03-01 03:00:10." == history_sentence(whole)
     parts = {"forecasts": 1772334010000, "readings": 1772333000000, "window": 1772330000000}
-    sentence = history_sentence(History(points, parts, whole=False, problem="The archive was not read: why"))
+    sentence = history_sentence(SeriesPoints(points, parts, whole=False, problem="The archive was not read: why"))
     assert "Readings alone since 2026-03-01 01:53:20, from the readings and window." in sentence
     assert "Older ones were not found" in sentence
     assert sentence.endswith("The archive was not read: why")

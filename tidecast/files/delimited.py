@@ -26,7 +26,7 @@ UNCLOSED = "opens a quote that nothing closes: close it or remove it"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class HeaderLine:
     """The first line of a CSV file."""
 
     source: str  # the name of the file in messages
@@ -93,7 +93,7 @@ def decoded(source: str, data: bytes, first_line: int = 1) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def header_of(source: str, line: str) -> Header:
+def header_of(source: str, line: str) -> HeaderLine:
     """Parse the first line.
 
     Raises:
@@ -112,7 +112,7 @@ def header_of(source: str, line: str) -> Header:
         raise HistoryError(f"row 1 of {source} is not a header ({exc}): begin the file with column names") from exc
     if not any(name.strip() for name in names):
         raise HistoryError(f"row 1 of {source} is blank: begin the file with column names")
-    return Header(source, delimiter, tuple(names))
+    return HeaderLine(source, delimiter, tuple(names))
 
 
 def has_open_quote(line: str) -> bool:
@@ -125,7 +125,7 @@ def stop(sentence: str) -> None:
     raise HistoryError(sentence)
 
 
-def read_rows(header: Header, text: str, first_line: int, refuse: Callable[[str], None] = stop) -> TextRows:
+def read_rows(header: HeaderLine, text: str, first_line: int, refuse: Callable[[str], None] = stop) -> TextRows:
     """Read lines below the header; empty rows are left out.
 
     Args:
@@ -150,7 +150,7 @@ def read_rows(header: Header, text: str, first_line: int, refuse: Callable[[str]
 
 
 def _read_oddly(
-    header: Header, lines: list[str], first_line: int, refuse: Callable[[str], None]
+    header: HeaderLine, lines: list[str], first_line: int, refuse: Callable[[str], None]
 ) -> tuple[list[str], Int64]:
     """Read lines with quotes or different numbers of delimiters; return the cells row by row, and the line numbers."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=header.delimiter)
@@ -172,7 +172,7 @@ def _read_oddly(
     return cells, np.array(starts, np.int64)
 
 
-def _fitted(header: Header, row: list[str]) -> list[str] | None:
+def _fitted(header: HeaderLine, row: list[str]) -> list[str] | None:
     """Fit a row to the header's width, or return None; extra cells must be empty, unnamed columns may be missing."""
     width = len(header.names)
     if len(row) == width:
@@ -184,7 +184,7 @@ def _fitted(header: Header, row: list[str]) -> list[str] | None:
     return row[:width] + [""] * (width - len(row))
 
 
-def _misfit(header: Header, row: Sequence[str], lines: Sequence[str]) -> str:
+def _misfit(header: HeaderLine, row: Sequence[str], lines: Sequence[str]) -> str:
     if sum(line.count('"') for line in lines) % 2:
         return UNCLOSED
     fields = f"{len(row)} field{'s' if len(row) > 1 else ''}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from tidecast.errors import HistoryError
 from tidecast.files.columns import Column
-from tidecast.files.delimited import UNCLOSED, Header, decoded, has_open_quote, header_of, read_rows
+from tidecast.files.delimited import UNCLOSED, HeaderLine, decoded, has_open_quote, header_of, read_rows
 from tidecast.files.history import Histories, History, histories_of, joined
 from tidecast.files.layout import Selection, TableLayout, layout_of
 from tidecast.files.parts import SeriesRows, check_panel, rows_of, split
@@ -52,7 +52,7 @@ class _Lines:
         self._stem = stem
         self._selection = selection
         self._zone = zone_of(time_zone)
-        self._header: Header | None = None
+        self._header: HeaderLine | None = None
         self._layout: TableLayout | None = None
         self._line = 1  # the number of the next line
         self._recent: list[Table] = []

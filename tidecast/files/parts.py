@@ -38,7 +38,7 @@ class SeriesRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TableRows:
     """The rows of a whole table; row i belongs to the series `names[codes[i]]`."""
 
     names: list[str]
@@ -59,7 +59,7 @@ def parts_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[
     return split(table, layout, rows), notes
 
 
-def rows_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
+def rows_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[TableRows, tuple[str, ...]]:
     """Read the columns of a layout; return the rows with notes about the times.
 
     Raises:
@@ -69,19 +69,19 @@ def rows_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[R
     return rows, (*rows.times.notes, *notes)
 
 
-def split(table: Table, layout: TableLayout, rows: Rows) -> list[SeriesRows]:
+def split(table: Table, layout: TableLayout, rows: TableRows) -> list[SeriesRows]:
     """Split the rows of a table into its series."""
     return list(_wide(table, layout, rows) if layout.wide else _long(table, layout, rows))
 
 
-def _rows(table: Table, layout: TableLayout) -> Rows:
+def _rows(table: Table, layout: TableLayout) -> TableRows:
     times = _times(table, layout)
     values = np.empty((len(table), len(layout.values)))
     bad = np.empty(values.shape, np.bool_)
     for place, name in enumerate(layout.values):
         values[:, place], bad[:, place] = _numbers(table, name)
     codes, names = _series(table, layout)
-    return Rows(names, codes, times, values, bad)
+    return TableRows(names, codes, times, values, bad)
 
 
 def _times(table: Table, layout: TableLayout) -> Times:
@@ -128,7 +128,7 @@ def _series(table: Table, layout: TableLayout) -> tuple[Int64, list[str]]:
     return codes, names
 
 
-def _utc(rows: Rows, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
+def _utc(rows: TableRows, zone: ZoneInfo | None) -> tuple[TableRows, tuple[str, ...]]:
     """Convert local times to UTC; return notes about times that the clock skipped or showed twice."""
     if zone is None or rows.times.kind is not Kind.LOCAL:
         return rows, ()
@@ -143,7 +143,7 @@ def _utc(rows: Rows, zone: ZoneInfo | None) -> tuple[Rows, tuple[str, ...]]:
     return replace(rows, times=replace(rows.times, ms=localised.ms)), tuple(notes)
 
 
-def check_panel(table: Table, layout: TableLayout, rows: Rows) -> None:
+def check_panel(table: Table, layout: TableLayout, rows: TableRows) -> None:
     """Raise a HistoryError if so many times repeat within a series that it must contain several series."""
     if panel.is_few(_repeated(rows), len(rows.codes)):
         return
@@ -168,13 +168,13 @@ def check_panel(table: Table, layout: TableLayout, rows: Rows) -> None:
         )
 
 
-def _by_series(rows: Rows) -> Int64:
+def _by_series(rows: TableRows) -> Int64:
     """Return the order of the rows by series, in file order within each series."""
     # NumPy sorts small integers in one pass.
     return np.argsort(rows.codes.astype(np.min_scalar_type(len(rows.names))), kind="stable")
 
 
-def _repeated(rows: Rows) -> int:
+def _repeated(rows: TableRows) -> int:
     """Count the rows that repeat a time within their series."""
     order = _by_series(rows)
     codes = rows.codes[order]
@@ -217,7 +217,7 @@ def _panel_remedy(layout: TableLayout, columns: Sequence[str]) -> str:
     return f"column {column!r} distinguishes the rows: call it 'series'{OR_NAME_IT} {column}"
 
 
-def _wide(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]:
+def _wide(table: Table, layout: TableLayout, rows: TableRows) -> Iterator[SeriesRows]:
     clash = _same_millisecond(table, layout, rows, np.arange(len(table)))
     for i, name in enumerate(rows.names):
         fault = _name_fault(table, name) or clash
@@ -226,7 +226,7 @@ def _wide(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]
         yield SeriesRows(name, table.source, False, layout.features, rows.times.ms, rows.values[:, i : i + 1], fault)
 
 
-def _long(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]:
+def _long(table: Table, layout: TableLayout, rows: TableRows) -> Iterator[SeriesRows]:
     faulty = np.flatnonzero(rows.bad.any(axis=1) | rows.times.bad)
     codes, first = np.unique(rows.codes[faulty], return_index=True)
     first_faulty = dict(zip(codes.tolist(), faulty[first].tolist(), strict=True))
@@ -241,7 +241,7 @@ def _long(table: Table, layout: TableLayout, rows: Rows) -> Iterator[SeriesRows]
         yield SeriesRows(name, table.source, by_file, layout.features, rows.times.ms[mine], rows.values[mine], fault)
 
 
-def _same_millisecond(table: Table, layout: TableLayout, rows: Rows, mine: Int64) -> str | None:
+def _same_millisecond(table: Table, layout: TableLayout, rows: TableRows, mine: Int64) -> str | None:
     """Return a message about the first two readings of a series in the same millisecond; None without any."""
     below = rows.times.below[mine]
     if not below.any():
@@ -258,7 +258,7 @@ def _same_millisecond(table: Table, layout: TableLayout, rows: Rows, mine: Int64
     )
 
 
-def row_fault(table: Table, layout: TableLayout, rows: Rows, row: int) -> str:
+def row_fault(table: Table, layout: TableLayout, rows: TableRows, row: int) -> str:
     """Return a sentence about the first bad cell of a row."""
     if rows.times.bad[row]:
         return _time_fault(table, layout.time, rows.times.kind, row)

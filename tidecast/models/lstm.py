@@ -37,7 +37,7 @@ class Gates(NamedTuple):
     output: Array  # 0 hides, 1 shows the cell state
 
 
-class Step(NamedTuple):
+class CellStep(NamedTuple):
     """One step of a cell: its gates, its cell state and its hidden state, each `(..., units)`."""
 
     gates: Gates
@@ -92,7 +92,7 @@ def update_cell_state(cell_state: Array, gates: Gates) -> Array:
     return updated
 
 
-def step(from_input: Array, hidden: Array, cell_state: Array, cell: Cell, activation: Activation) -> Step:
+def step(from_input: Array, hidden: Array, cell_state: Array, cell: Cell, activation: Activation) -> CellStep:
     """Advance one cell by one step; `from_input` is `(..., 4 * units)`, the states `(..., units)`."""
     inputs = gate_inputs(from_input, hidden, cell)
     gates = Gates(
@@ -103,10 +103,10 @@ def step(from_input: Array, hidden: Array, cell_state: Array, cell: Cell, activa
     )
     cell_state = update_cell_state(cell_state, gates)
     shown: Array = gates.output * activate(cell_state, activation)
-    return Step(gates, cell_state, shown)
+    return CellStep(gates, cell_state, shown)
 
 
-def steps(x: Array, cell: Cell, activation: Activation) -> Iterator[Step]:
+def steps(x: Array, cell: Cell, activation: Activation) -> Iterator[CellStep]:
     """Run a cell over `x` of shape `(..., steps, in)`, starting from zero states, and yield every step."""
     units = cell.bias.shape[-1] // 4
     hidden = cell_state = np.zeros((*x.shape[:-2], units), dtype=x.dtype)

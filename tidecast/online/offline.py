@@ -21,7 +21,7 @@ from tidecast.online.engine import Engine
 from tidecast.online.kernels.linear import StackedExperts
 from tidecast.online.kernels.networks.inputs import prepare
 from tidecast.online.kernels.networks.threads import linear_answers
-from tidecast.online.kernels.online_linear import Coefficients, Seasons, forecast_online
+from tidecast.online.kernels.online_linear import OnlineCoefficients, Seasons, forecast_online
 from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.rows import Rows
@@ -154,7 +154,7 @@ def learn_history(grid: Grid, seasons: Sequence[int], step_ms: float, most_rows:
         Seasons(two, terms),
         np.ones(n, np.int64),
         forecasts,
-        Coefficients.empty(0),
+        OnlineCoefficients.empty(0),
     )
     first = ONLINE_AT // NUMBER
     online = record.view(np.int64)[first : first + numbers_in(ONLINE)].copy()

@@ -41,7 +41,7 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
-class Champion:
+class ChampionContestant:
     """The current champion as a contestant."""
 
     header: Header
@@ -71,7 +71,9 @@ class GateDecision:
     evidence: Evidence
 
 
-def evaluate_candidates(tail: Tail, mine: Float, season: int | None, champion: Champion | None = None) -> Comparison:
+def evaluate_candidates(
+    tail: Tail, mine: Float, season: int | None, champion: ChampionContestant | None = None
+) -> Comparison:
     """Compare the forecasts of a candidate's blend, its experts, the last value and the champion.
 
     Gross errors do not count. Every blend begins without error records, as all its experts are new to the tail; the
@@ -105,7 +107,7 @@ def evaluate_candidates(tail: Tail, mine: Float, season: int | None, champion: C
     return Comparison(actual[rows], answers, season, float(np.abs(np.diff(tail.y[: tail.start])).mean()), known)
 
 
-def _answer_of(champion: Champion, tail: Tail, usual: float) -> Float | None:
+def _answer_of(champion: ChampionContestant, tail: Tail, usual: float) -> Float | None:
     """Return the champion's forecasts, or None if too few readings can judge it or a feature is missing."""
     if np.count_nonzero(champion.unseen(tail)) < MIN_ROWS:
         return None

@@ -27,7 +27,7 @@ from trainer.fit.adam import AdamState, adam
 from trainer.fit.backend import tf
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Examples for every model; `share` is 1 / (real examples) in each real row and 0 in padding."""
 
     x: Any  # (models, batch, window, features)
@@ -69,20 +69,20 @@ def _graph(spec: Spec) -> Graph:
     row = tf.TensorSpec((None, parameters), tf.float32)
     state = AdamState(row, row, row, tf.TensorSpec((None,), tf.float32))
     examples = tf.TensorSpec((None, None), tf.float32)
-    batch = Batch(tf.TensorSpec((None, None, spec.window, spec.channels), tf.float32), examples, examples)
+    batch = TrainingBatch(tf.TensorSpec((None, None, spec.window, spec.channels), tf.float32), examples, examples)
 
-    def slope(weights: Any, batch: Batch) -> tuple[Any, Any]:
+    def slope(weights: Any, batch: TrainingBatch) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             losses = _losses(weights, batch, spec)
         return losses, tape.gradient(losses, weights)
 
-    def train(state: AdamState, batch: Batch, rates: Any) -> tuple[AdamState, Any]:
+    def train(state: AdamState, batch: TrainingBatch, rates: Any) -> tuple[AdamState, Any]:
         losses, gradient = slope(state.weights, batch)
         on = tf.cast(tf.reduce_max(batch.share, axis=1) > 0, tf.float32)
         return adam(state, gradient, on, rates, tf), losses
 
-    def losses(weights: Any, batch: Batch) -> Any:
+    def losses(weights: Any, batch: TrainingBatch) -> Any:
         return _losses(weights, batch, spec)
 
     return Graph(
@@ -92,7 +92,7 @@ def _graph(spec: Spec) -> Graph:
     )
 
 
-def _losses(weights: Any, batch: Batch, spec: Spec) -> Any:
+def _losses(weights: Any, batch: TrainingBatch, spec: Spec) -> Any:
     error = _forward(batch.x, _parts(weights, spec), spec) - batch.y
     size = tf.abs(error) if spec.loss == "mae" else tf.square(error)
     return tf.reduce_sum(size * batch.share, axis=1)

@@ -24,7 +24,7 @@ from tidecast.arrays import Float32
 from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
 from trainer.fit.adam import AdamState
-from trainer.fit.graph import Batch, Graph, flatten, graph_of, unflatten
+from trainer.fit.graph import Graph, TrainingBatch, flatten, graph_of, unflatten
 from trainer.fit.keras_models import initial_weights
 
 MEMORY = 2**30  # bytes that the activations of one step may take, approximately
@@ -202,7 +202,7 @@ def _val_losses(runs: list[_Run], weights: Any, graph: Graph, batch: int) -> NDA
     return result
 
 
-def _batch(examples: list[tuple[Float32, Float32]], rows: list[NDArray[np.int64]]) -> Batch:
+def _batch(examples: list[tuple[Float32, Float32]], rows: list[NDArray[np.int64]]) -> TrainingBatch:
     """Select each series' rows; shorter selections are padded with rows of weight 0."""
     size = (len(rows), max(map(len, rows)))
     x = np.zeros((*size, *examples[0][0].shape[1:]), np.float32)
@@ -214,4 +214,4 @@ def _batch(examples: list[tuple[Float32, Float32]], rows: list[NDArray[np.int64]
             x[i, :n] = all_x[picked]
             y[i, :n] = all_y[picked]
             share[i, :n] = 1 / n
-    return Batch(x, y, share)
+    return TrainingBatch(x, y, share)

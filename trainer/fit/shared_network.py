@@ -19,7 +19,7 @@ from tidecast.online.kernels.networks.inputs import prepare
 from tidecast.online.kernels.rows import Rows
 from tidecast.settings import TrainSettings
 from trainer.fit.adam import AdamState, adam
-from trainer.fit.graph import Batch, flatten, graph_of, unflatten
+from trainer.fit.graph import TrainingBatch, flatten, graph_of, unflatten
 from trainer.fit.own_networks import CORES, batch_order
 from trainer.fit.training_set import TrainingSet
 
@@ -126,7 +126,7 @@ def _slope(
     whole = examples.weight[rows].sum()
 
     def of(share: NDArray[np.int64]) -> tuple[float, Float32]:
-        batch = Batch(examples.x[share][None], examples.y[share][None], (examples.weight[share] / whole)[None])
+        batch = TrainingBatch(examples.x[share][None], examples.y[share][None], (examples.weight[share] / whole)[None])
         loss, gradient = graph.slope(weights, batch)
         return float(loss[0]), gradient.numpy()
 

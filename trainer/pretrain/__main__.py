@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from tidecast.durable import replace
-from tidecast.models.pretrained.network import FILE, VERSION, Header, Pretrained, encode
+from tidecast.models.pretrained.network import FILE, VERSION, Pretrained, PretrainedHeader, encode
 from trainer.pretrain.recipe import Recipe
 from trainer.pretrain.scores import scores
 from trainer.pretrain.training import train
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, help="fewer windows than in the recipe, for a trial")
     chosen = parser.parse_args()
     recipe = Recipe() if chosen.windows is None else Recipe(windows=chosen.windows)
-    network = Pretrained(Header(version=VERSION, recipe=recipe.model_dump(), scores={}), train(recipe, _show))
+    network = Pretrained(PretrainedHeader(version=VERSION, recipe=recipe.model_dump(), scores={}), train(recipe, _show))
     measured = scores(network, recipe.seed)
     header = network.header.model_copy(update={"scores": measured})
     replace(chosen.out, encode(Pretrained(header, network.weights)))

@@ -15,7 +15,7 @@ WHOLE = 0.35  # the share of the windows with all rows before them; the others k
 WEIGHTS = (0.1, 5.0)  # the limits of a window's scale over its series' usual change
 
 
-class Examples(NamedTuple):
+class SyntheticWindows(NamedTuple):
     """Windows with a target at every position: the network answers after each row."""
 
     x: Float32  # (n, window, channels)
@@ -26,7 +26,7 @@ class Examples(NamedTuple):
         return len(self.x)
 
 
-def cut(rng: np.random.Generator, made: Synthetic, each: int) -> Examples:
+def cut(rng: np.random.Generator, made: Synthetic, each: int) -> SyntheticWindows:
     """Cut this many windows from each series, at random places and in random order.
 
     The lengths of the histories are log-uniform. A window's errors weigh by the square root of its scale over its
@@ -45,7 +45,7 @@ def cut(rng: np.random.Generator, made: Synthetic, each: int) -> Examples:
     known = np.cumsum(prepared.x[:, :, 2], axis=1) * prepared.x[:, :, 2]
     usual = np.abs(np.diff(made.values, axis=1)).mean(axis=1)[owner]
     weight = np.sqrt(np.clip(prepared.size / np.maximum(usual, UNCHANGED), *WEIGHTS))
-    return Examples(
+    return SyntheticWindows(
         prepared.x,
         np.clip(changes, -CLIP, CLIP).astype(np.float32),
         ((known >= LEAST_ROWS - 1) * weight[:, None]).astype(np.float32),

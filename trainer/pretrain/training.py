@@ -15,7 +15,7 @@ from tidecast.models.pretrained.shape import CHANNELS, WINDOW
 from trainer.fit.backend import keras, tf
 from trainer.fit.keras_models import Weights, initial_weights
 from trainer.pretrain import synthetic
-from trainer.pretrain.examples import Examples, cut
+from trainer.pretrain.examples import SyntheticWindows, cut
 from trainer.pretrain.recipe import Recipe
 
 LARGEST_GRADIENT = 1.0  # in norm, of each weight matrix
@@ -79,10 +79,10 @@ def _step(network: Any, optimizer: Any, recipe: Recipe) -> Callable[[Float32, Fl
     return lambda x, targets, weights: float(compiled(x, targets, weights))
 
 
-def _drawn(recipe: Recipe) -> Iterator[Examples]:
+def _drawn(recipe: Recipe) -> Iterator[SyntheticWindows]:
     """Yield new examples without end; the next ones are drawn on another thread meanwhile."""
 
-    def draw(number: int) -> Examples:
+    def draw(number: int) -> SyntheticWindows:
         rng = np.random.default_rng((recipe.seed, number))
         return cut(rng, synthetic.draw(rng, recipe.series, recipe.rows), recipe.windows_each)
 

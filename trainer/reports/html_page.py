@@ -125,7 +125,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A cell of a sortable table.
 
     Attributes:
@@ -147,7 +147,7 @@ class Cell:
         return f"<td{key}>{text}</td>"
 
 
-def sortable_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def sortable_table(head: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> str:
     """Return a table as HTML that the script `SORT` sorts; without scripts it keeps the order of the rows."""
     titles = "".join(f"<th><button>{escape(title)}</button></th>" for title in head)
     body = "".join(f"<tr>{''.join(cell.html() for cell in row)}</tr>" for row in rows)

@@ -15,7 +15,7 @@ from tidecast.settings import Settings
 from trainer.data.source import Source, read_source
 from trainer.evaluation.gate import MODEL
 from trainer.reports import html_page
-from trainer.reports.html_page import Cell
+from trainer.reports.html_page import TableCell
 from trainer.reports.report import FOLDER, moment, write_report
 from trainer.reports.review import Review, review
 from trainer.reports.target import load_target, stem_of
@@ -62,19 +62,19 @@ class SeriesLine:
         verdict = self.newest.header.evidence.verdict
         return f"{verdict}. No report: {self.problem}" if self.problem else verdict
 
-    def cells(self, out: Path) -> list[Cell]:
+    def cells(self, out: Path) -> list[TableCell]:
         """Return the cells below `HEAD`; the name links to the report of the champion if it lies in `out`."""
         page = out / f"{stem_of(self.series, self.champion)}.html" if self.champion else None
         made_ms = self.newest.header.created_ms // MINUTE_MS * MINUTE_MS if self.newest else 0
         return [
-            Cell(self.series, self.series, page.name if page and page.exists() else ""),
-            Cell("none" if self.champion is None else str(self.champion), self.champion),
-            Cell("" if self.skill is None else f"{self.skill:.3f}", self.skill),
-            Cell("" if self.mase is None else f"{self.mase:.3f}", self.mase),
-            Cell("" if self.coverage is None else f"{100 * self.coverage:.1f} %", self.coverage),
-            Cell(str(self.newest.number) if self.newest else "", self.newest.number if self.newest else None),
-            Cell(moment(made_ms) if made_ms else "", made_ms or None),
-            Cell(self.reason, self.reason),
+            TableCell(self.series, self.series, page.name if page and page.exists() else ""),
+            TableCell("none" if self.champion is None else str(self.champion), self.champion),
+            TableCell("" if self.skill is None else f"{self.skill:.3f}", self.skill),
+            TableCell("" if self.mase is None else f"{self.mase:.3f}", self.mase),
+            TableCell("" if self.coverage is None else f"{100 * self.coverage:.1f} %", self.coverage),
+            TableCell(str(self.newest.number) if self.newest else "", self.newest.number if self.newest else None),
+            TableCell(moment(made_ms) if made_ms else "", made_ms or None),
+            TableCell(self.reason, self.reason),
         ]
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from tidecast.models.store import ModelStore
 from trainer.runs.driver_folder import DriverFolder
-from trainer.runs.engine import Done, Engine
+from trainer.runs.engine import Done, TrainingEngine
 from trainer.runs.results import SeriesResult, verdict_from
 from trainer.runs.shard import Shard
 from trainer.verdict import Verdict
@@ -41,7 +41,7 @@ class Driver:
         self,
         folder: DriverFolder,
         store: ModelStore,
-        engine: Engine,
+        engine: TrainingEngine,
         created_ms: int,
         names: Callable[[Shard], Sequence[str]],
         on_verdicts: OnVerdicts,

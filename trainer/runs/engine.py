@@ -18,7 +18,7 @@ class Done:
     failure: str = ""
 
 
-class Engine(Protocol):
+class TrainingEngine(Protocol):
     """Carries out shards. It may carry out one twice, and it may go on with one after `cancel`."""
 
     def submit(self, shard: Shard) -> None:

@@ -20,7 +20,7 @@ KeepPart = Callable[[Sequence[Screened]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """The shards of a run.
 
     Attributes:
@@ -61,7 +61,7 @@ class Plan:
 
 def plan_of(
     histories: Sequence[History], job: Job, store: ModelStore, keep: KeepPart, *, force: bool, train_cohorts: bool
-) -> Plan:
+) -> RunPlan:
     """Screen series, and divide those that are to be trained into shards.
 
     Args:
@@ -88,7 +88,7 @@ def plan_of(
             group = shard(f"cohort-{at}", [members[history.series] for history in chosen])
             cohorts.append(Shard(group.id, group.part, group.start, group.stop, cohort))
     series = [shard(str(at), group) for at, group in enumerate(_groups(list(members.values())))]
-    return Plan([each for each in results if isinstance(each, Verdict)], cohorts, series, names)
+    return RunPlan([each for each in results if isinstance(each, Verdict)], cohorts, series, names)
 
 
 def _groups(members: Sequence[Screened]) -> Iterator[list[Screened]]:

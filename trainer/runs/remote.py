@@ -26,7 +26,7 @@ from trainer.runs.exchange import Exchange
 from trainer.runs.folder import RUNS, RunFolder, remove_abandoned
 from trainer.runs.job import Job
 from trainer.runs.parts import encoded_part
-from trainer.runs.plan import Plan, plan_of
+from trainer.runs.plan import RunPlan, plan_of
 from trainer.runs.results import SeriesResult
 from trainer.verdict import Verdict
 
@@ -66,7 +66,7 @@ class RemoteRun:
                 self._begin(histories, job, force=force, train_cohorts=train_cohorts)
                 tokens = self._tokens()
         self._folder = RunFolder(store.root, f"{run_id}/{tokens[0]}")
-        self.plan = Plan.from_dict(self._folder.read("plan"))
+        self.plan = RunPlan.from_dict(self._folder.read("plan"))
         self.created_ms: int = self._folder.read("job")["created_ms"]
         url = job.settings.bucket.url
         self._bucket = url

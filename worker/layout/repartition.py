@@ -35,7 +35,7 @@ from tidecast.wire import (
     repartition_claim_key,
 )
 from worker.layout.new_partitions import NewPartitions, check_noted
-from worker.layout.sources import Source, sources_of
+from worker.layout.sources import RoutedStream, sources_of
 from worker.partition.stored_states import fields_of, states_of
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
@@ -198,7 +198,7 @@ class Repartitioner:
             if self._final(keys) != closed[number] or not self._redis.hget(keys.offset, "closed"):
                 raise RuntimeError(f"partition {number} is not closed any more, as Redis has lost data: begin again")
 
-    def _remove_routed(self, layout: Layout, sources: list[Source]) -> Iterator[float]:
+    def _remove_routed(self, layout: Layout, sources: list[RoutedStream]) -> Iterator[float]:
         """Remove readings from their streams that a router had appended to a partition when it died."""
         routed = [cast("dict[bytes, bytes]", self._redis.hgetall(keys.routed)) for keys in layout.present()]
         for source in sources:

@@ -19,7 +19,7 @@ from redis import Redis
 from tidecast.online.batch import Entry
 from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair, keys_of, layout_of
-from worker.layout.sources import OLDEST, Source, closed_by_generation, sources_of, waiting
+from worker.layout.sources import OLDEST, RoutedStream, closed_by_generation, sources_of, waiting
 from worker.partition.entry_reader import EntryReader
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
@@ -47,10 +47,10 @@ class Router:
         self._keys = layout_of(settings).present()
         self._route = redis.register_script(script_of("route"))
         self._most_bytes = settings.series.max_entry_bytes + 1  # more makes a reading a dead letter as well
-        self._sources: list[Source] | None = None  # None: not known yet
+        self._sources: list[RoutedStream] | None = None  # None: not known yet
         self._readers: dict[str, EntryReader] = {}  # of the streams that had readings
         # Streams of closed partitions with ids up to which they must be routed before those of older generations.
-        self._first: list[dict[Source, str]] = []
+        self._first: list[dict[RoutedStream, str]] = []
         self._looked_at = -math.inf  # when the streams of closed partitions were empty, by the monotonic clock
         self._retained_at = -math.inf
         self._highest: dict[str, str] = {}  # by stream, the highest id that was routed
@@ -82,7 +82,7 @@ class Router:
         for reader in self._readers.values():
             reader.close()
 
-    def _find_sources(self) -> list[Source]:
+    def _find_sources(self) -> list[RoutedStream]:
         """Return the streams to route; not the plain one if a worker of a single partition has answered it.
 
         Otherwise its readings, which are kept for training, would be answered a second time.
@@ -107,7 +107,7 @@ class Router:
         newest = cast("list[tuple[bytes, object]]", self._redis.xrevrange(stream, count=1))
         return newest[0][0].decode() if newest else OLDEST
 
-    def _filled(self, sources: list[Source]) -> list[Source]:
+    def _filled(self, sources: list[RoutedStream]) -> list[RoutedStream]:
         """Return the streams to read: the plain one, and now and then those of closed partitions with readings.
 
         A former router has appended readings from older streams to newer ones, so these come first at the beginning.
@@ -131,13 +131,13 @@ class Router:
             self._looked_at = now
         return front + filled
 
-    def _read(self, source: Source) -> Sequence[Entry]:
+    def _read(self, source: RoutedStream) -> Sequence[Entry]:
         reader = self._readers.get(source.stream)
         if reader is None:
             reader = self._readers[source.stream] = EntryReader(self._redis, source.keys, self._settings.worker)
         return list(reader.read(source.cut, None))
 
-    def _route_batches(self, batches: dict[Source, Sequence[Entry]]) -> int:
+    def _route_batches(self, batches: dict[RoutedStream, Sequence[Entry]]) -> int:
         """Append readings in the order of their ids, and remove them from their streams.
 
         Readings after the end of a batch that is not the last of its stream wait, as others belong before them.
@@ -194,7 +194,7 @@ class Router:
             yield b"more_fields"
             yield b" ".join(name + b"=" + fields[name] for name in rest)[: self._most_bytes]
 
-    def _remove(self, source: Source, ids: Sequence[str]) -> None:
+    def _remove(self, source: RoutedStream, ids: Sequence[str]) -> None:
         """Remove routed readings from their stream."""
         if not ids:
             return
@@ -205,13 +205,13 @@ class Router:
                 self._redis.xdel(source.stream, *ids)
         self._highest[source.stream] = ids[-1]
 
-    def _read_highest(self, source: Source) -> str:
+    def _read_highest(self, source: RoutedStream) -> str:
         """Return the highest id of a stream that was routed."""
         with refusals_explained():
             routed = [self._redis.hget(keys.routed, source.stream) for keys in self._keys]
         return max((last.decode() for last in routed if isinstance(last, bytes)), key=id_pair, default=OLDEST)
 
-    def _forget_if_recreated(self, source: Source) -> None:
+    def _forget_if_recreated(self, source: RoutedStream) -> None:
         """Forget what was routed if the stream was deleted, and has never had the highest id since."""
         with refusals_explained():
             newest = self._redis.xinfo_stream(source.stream)["last-generated-id"]
@@ -220,7 +220,7 @@ class Router:
                 for keys in self._keys:
                     self._redis.hdel(keys.routed, source.stream)
 
-    def _retain(self, sources: list[Source]) -> None:
+    def _retain(self, sources: list[RoutedStream]) -> None:
         """Trim answered readings of closed partitions that are older than `retention`."""
         kept_s = self._settings.worker.retention
         now = time.monotonic()

@@ -13,7 +13,7 @@ OLDEST = "0-0"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RoutedStream:
     """A stream whose readings are routed.
 
     Attributes:
@@ -30,7 +30,7 @@ class Source:
         return self.keys.readings
 
 
-def sources_of(redis: Redis, layout: Layout) -> list[Source]:
+def sources_of(redis: Redis, layout: Layout) -> list[RoutedStream]:
     """Return the streams whose readings are routed in a layout, the plain one first.
 
     Raises:
@@ -39,15 +39,15 @@ def sources_of(redis: Redis, layout: Layout) -> list[Source]:
     closed = [source for sources in closed_by_generation(redis, layout) for source in sources]
     if layout.numbers[0] == 1:  # the plain stream was that of the only partition
         return closed
-    return [Source(keys_of(namespace=layout.namespace)), *closed]
+    return [RoutedStream(keys_of(namespace=layout.namespace)), *closed]
 
 
-def closed_by_generation(redis: Redis, layout: Layout) -> list[list[Source]]:
+def closed_by_generation(redis: Redis, layout: Layout) -> list[list[RoutedStream]]:
     """Return the streams of closed partitions, the oldest generation first."""
-    return [[Source(keys, _last(redis, keys)) for keys in former] for former in layout.generations()[:-1]]
+    return [[RoutedStream(keys, _last(redis, keys)) for keys in former] for former in layout.generations()[:-1]]
 
 
-def waiting(redis: Redis, sources: Sequence[Source]) -> dict[Source, str]:
+def waiting(redis: Redis, sources: Sequence[RoutedStream]) -> dict[RoutedStream, str]:
     """Return the streams with readings to route, each with the id of the first."""
     position = {source.stream: source.cut for source in sources}
     if not position:

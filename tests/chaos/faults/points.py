@@ -24,7 +24,7 @@ from tidecast.online.batch import BatchResult
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.layout.router import Router
-from worker.layout.sources import Source
+from worker.layout.sources import RoutedStream
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
 
 POINTS = (
@@ -112,7 +112,7 @@ class MortalStream(Stream):
 class MortalRouter(Router):
     """The worker's router, with the points around its last command."""
 
-    def _remove(self, source: Source, ids: Sequence[str]) -> None:
+    def _remove(self, source: RoutedStream, ids: Sequence[str]) -> None:
         """Die while the readings are in both streams, or once the common stream is trimmed."""
         _at("readings routed")
         super()._remove(source, ids)

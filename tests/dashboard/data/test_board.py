@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dashboard.data.board import Board, View, spark
-from dashboard.data.evidence import Evidence
+from dashboard.data.evidence import EvidenceReader
 from dashboard.data.follower import Follower
 from dashboard.data.recent import Y
 from tests.dashboard.streams import entry
@@ -26,7 +26,7 @@ class Desk:
         self.store = ModelStore(folder)
         self.follower = Follower(load_settings(store=folder, series={"units": {"c*": "°C"}}), 100)
         self.under_way: set[str] = set()
-        self.board = Board(self.follower, Evidence(folder), self.under_way)
+        self.board = Board(self.follower, EvidenceReader(folder), self.under_way)
 
     def feed(self, series: str, *values: float, **more: Any) -> None:
         """Let a series have these readings, a second apart."""

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from dashboard.data.gates import GateReader, Gates
+from dashboard.data.gates import GateReader, TracedGates
 from tests.harness.models import make_model, make_shared
 from tests.harness.oracles import own_inputs, shared_inputs
 from tests.harness.patience import PATIENCE_S
@@ -48,10 +48,10 @@ def remember(
     return window
 
 
-def seen(settings: Settings) -> Gates:
+def seen(settings: Settings) -> TracedGates:
     """Return the gates shown for the series; fail if there is only a message."""
     gates = GateReader(settings).look(NAME)
-    assert isinstance(gates, Gates), gates
+    assert isinstance(gates, TracedGates), gates
     return gates
 
 
@@ -127,8 +127,8 @@ def test_another_champion_is_looked_into_at_once(settings: Settings, redis: Redi
         shown.append(reader.look(NAME))
     store.rollback(NAME)
     shown.append(reader.look(NAME))
-    versions = [gates.version for gates in shown if isinstance(gates, Gates)]
-    hidden = [gates.cell.last_hidden for gates in shown if isinstance(gates, Gates)]
+    versions = [gates.version for gates in shown if isinstance(gates, TracedGates)]
+    hidden = [gates.cell.last_hidden for gates in shown if isinstance(gates, TracedGates)]
     assert [1, 2, 1] == versions
     np.testing.assert_array_equal(hidden[0], hidden[2])
     assert not np.allclose(hidden[0], hidden[1])
@@ -162,7 +162,7 @@ def test_a_redis_that_is_away_is_the_callers_to_overcome(redis_program: str, tmp
         with pytest.raises(RedisConnectionError):
             reader.look(NAME)
         server.start()
-        assert isinstance(reader.look(NAME), Gates)
+        assert isinstance(reader.look(NAME), TracedGates)
 
 
 def test_what_the_cell_says_is_what_the_worker_forecast(settings: Settings, redis: Redis, store: ModelStore) -> None:

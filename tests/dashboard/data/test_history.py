@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from dashboard.data import history as module
-from dashboard.data.history import History, HistoryReader
+from dashboard.data.history import HistoryReader, SeriesPoints
 from dashboard.data.recent import NAIVE, ORIGIN, YHAT, Y
 from tests.dashboard.streams import entry
 from tidecast.online.series.state import SeriesState
@@ -42,7 +42,7 @@ def push(redis: Redis, *turns: int) -> None:
         redis.xadd("readings", {"series": NAME, "value": turn, "ts": at(turn)}, id=f"{at(turn)}-1")
 
 
-def read(settings: Settings, turns: int) -> History:
+def read(settings: Settings, turns: int) -> SeriesPoints:
     """Return the history over a span that begins so many readings before the newest."""
     return HistoryReader(settings).read(NAME, NEWEST, turns * MINUTE_MS)
 

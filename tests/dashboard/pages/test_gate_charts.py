@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dashboard.data.gates import Gates
+from dashboard.data.gates import TracedGates
 from dashboard.pages import gate_charts
 from tests.harness.models import make_model
 from tests.harness.oracles import own_inputs
@@ -16,15 +16,15 @@ from tidecast.pictures.gates import GATE_MAPS, GateMap
 LAST_TS = 1772334010000
 
 
-def gates_of(spec: Spec, *, shared: bool = False) -> Gates:
+def gates_of(spec: Spec, *, shared: bool = False) -> TracedGates:
     """Return the gates of a network over a window of noise."""
     rows = np.random.default_rng(8).normal(20, 2, (spec.window, 1))
     model = make_model("a", spec)
     prepared = own_inputs(model, rows[None], np.array([spec.window]))
-    return Gates(3, shared, spec, rows[:, 0], LAST_TS, next(follow(model, prepared)))
+    return TracedGates(3, shared, spec, rows[:, 0], LAST_TS, next(follow(model, prepared)))
 
 
-def drawn(gates: Gates, gate: GateMap) -> dict[str, Any]:
+def drawn(gates: TracedGates, gate: GateMap) -> dict[str, Any]:
     """Return a map's options with a window in them."""
     options = gate_charts.map_chart(gate)
     gate_charts.put_map(options, gate, gates)

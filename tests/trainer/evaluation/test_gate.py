@@ -10,7 +10,16 @@ from tidecast.models.metrics import scores, skill
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from trainer.evaluation.answers import blended
-from trainer.evaluation.gate import CHAMPION, LAST_VALUE, MODEL, Champion, Comparison, Tail, evaluate_candidates, judge
+from trainer.evaluation.gate import (
+    CHAMPION,
+    LAST_VALUE,
+    MODEL,
+    ChampionContestant,
+    Comparison,
+    Tail,
+    evaluate_candidates,
+    judge,
+)
 from trainer.evaluation.moves import move_stats
 
 
@@ -70,7 +79,7 @@ def test_the_evidence_has_the_figures_whatever_the_decision() -> None:
 
 def comparison_of(given: History, tail: int, model: Model, champion: Model | None = None) -> Comparison:
     """Return a comparison without a cohort's network."""
-    current = Champion(champion.header, lambda: answers_of(champion, given, tail)) if champion else None
+    current = ChampionContestant(champion.header, lambda: answers_of(champion, given, tail)) if champion else None
     season = model.header.seasons[0] if model.header.seasons else None
     return evaluate_candidates(Tail(given, tail, tail), answers_of(model, given, tail), season, current)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tidecast.models.pretrained import network as pretrained
-from tidecast.models.pretrained.network import Header, Pretrained
+from tidecast.models.pretrained.network import Pretrained, PretrainedHeader
 from tidecast.models.pretrained.shape import LEAST_ROWS, WINDOW
 from trainer.fit.keras_models import Weights
 from trainer.pretrain.examples import cut
@@ -54,7 +54,7 @@ def test_a_training_lowers_the_loss(trained: tuple[Weights, list[float]]) -> Non
 def test_scores_compare_with_the_last_value() -> None:
     """A network without a change has skill 0, on every period and family; the shipped one has the skill it claims."""
     weights = {name: np.zeros(shape, np.float32) for name, shape in TINY.spec.shapes().items()}
-    nothing = Pretrained(Header(version=pretrained.VERSION, recipe={}, scores={}), weights)
+    nothing = Pretrained(PretrainedHeader(version=pretrained.VERSION, recipe={}, scores={}), weights)
     assert set(scores(nothing, 1, series=2).values()) == {0.0}
     assert scores(nothing, 1, series=2).keys() == pretrained.shipped().header.scores.keys()
     wave = np.sin(2 * np.pi * np.arange(300) / 24)[None]

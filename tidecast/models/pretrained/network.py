@@ -29,7 +29,7 @@ FILE = "weights.safetensors"
 HEADER = "tidecast_pretrained"
 
 
-class Header(BaseModel):
+class PretrainedHeader(BaseModel):
     """The origin of the weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,7 +42,7 @@ class Header(BaseModel):
 class Pretrained(NamedTuple):
     """The weights by the names of `Spec.shapes`, and their origin."""
 
-    header: Header
+    header: PretrainedHeader
     weights: Mapping[str, Float32]
 
 
@@ -81,7 +81,7 @@ def decode(content: bytes) -> Pretrained:
         version = json.loads(metadata[HEADER])["version"]
         if version != VERSION:
             raise ModelError(f"pretrained network of version {version}, this program reads {VERSION}: reinstall it")
-        header = Header.model_validate_json(metadata[HEADER])
+        header = PretrainedHeader.model_validate_json(metadata[HEADER])
         weights = {name: _array(part) for name, part in parts.items()}
     except (SafetensorError, ValidationError, KeyError, TypeError, ValueError) as exc:
         raise ModelError(f"{FILE} is damaged ({exc}): install Tidecast again") from exc

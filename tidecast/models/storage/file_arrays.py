@@ -34,7 +34,7 @@ TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 Arrays = dict[str, NDArray[Any]]  # by their names in a file
 
 
-class Table(NamedTuple):
+class ArrayTable(NamedTuple):
     """The table of a file's arrays; all numbers count from the end of the head.
 
     Attributes:
@@ -49,7 +49,7 @@ class Table(NamedTuple):
 
 
 @lru_cache(1024)
-def table_of(text: str, spec: Spec, *, network: bool) -> Table:
+def table_of(text: str, spec: Spec, *, network: bool) -> ArrayTable:
     """Return the table in the JSON after a file's metadata, which must declare the arrays of a spec one after another.
 
     Raises:
@@ -72,7 +72,7 @@ def table_of(text: str, spec: Spec, *, network: bool) -> Table:
         start, stop = parts[name]["data_offsets"]
         first = spans.pop()[0] if spans and spans[-1][1] == start else start
         spans.append((first, stop))
-    return Table(size, tuple(places), tuple(spans))
+    return ArrayTable(size, tuple(places), tuple(spans))
 
 
 def check_shapes(spec: Spec, network: bool, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:

@@ -31,7 +31,7 @@ from tidecast.models.storage.file_arrays import (
     PROFILES,
     TYPES,
     Arrays,
-    Table,
+    ArrayTable,
     check_shapes,
     table_of,
 )
@@ -56,7 +56,7 @@ class _File(NamedTuple):
     """
 
     header: Header
-    table: Table
+    table: ArrayTable
     content: Bytes
 
 

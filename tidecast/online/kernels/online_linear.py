@@ -48,7 +48,7 @@ _EXPERTS = len(ONLINE_EXPERTS)
 _SEASONAL_NAIVE = EXPERTS.index("seasonal_naive")
 
 
-class Coefficients(NamedTuple):
+class OnlineCoefficients(NamedTuple):
     """The three experts after each reading, as forecasts of further steps need them.
 
     Attributes:
@@ -88,7 +88,7 @@ def warm() -> None:
     rows = Rows(np.zeros(1), ones, ones, ones)
     seasons = Seasons(np.zeros((1, 2), np.int64), np.full((1, 2, SEASONAL), np.nan))
     records = zeros + online.ctypes.data
-    forecast_online(records, rows, np.zeros(1), (zeros, zeros), seasons, zeros, forecasts, Coefficients.empty(0))
+    forecast_online(records, rows, np.zeros(1), (zeros, zeros), seasons, zeros, forecasts, OnlineCoefficients.empty(0))
 
 
 @compiled
@@ -100,7 +100,7 @@ def forecast_online(
     seasons: Seasons,
     trained: Int64,
     forecasts: Float,
-    kept: Coefficients,
+    kept: OnlineCoefficients,
 ) -> None:
     """Learn from readings in their order, and write the forecasts of the experts that need no training.
 
@@ -150,7 +150,7 @@ def forecast_online(
 
 
 @part
-def _keep(online: Any, coefficients: Float, i: int, kept: Coefficients) -> None:
+def _keep(online: Any, coefficients: Float, i: int, kept: OnlineCoefficients) -> None:
     """Write the experts after reading `i`."""
     for expert in range(_EXPERTS):
         for term in range(ONLINE_TERMS):

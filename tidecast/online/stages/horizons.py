@@ -9,7 +9,7 @@ from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.further import intervals, paths
-from tidecast.online.kernels.online_linear import Coefficients
+from tidecast.online.kernels.online_linear import OnlineCoefficients
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.requests import NONE
 from tidecast.online.series.partition_series import PartitionSeries
@@ -37,12 +37,12 @@ class Horizons:
         self._levels = levels, intervals.first_multipliers(levels) if settings.horizon > 1 else levels
         self._bounds = bounds
 
-    def room(self, readings: int) -> Coefficients:
+    def room(self, readings: int) -> OnlineCoefficients:
         """Return room for the experts that learn after each of so many readings; none without further steps."""
-        return Coefficients.empty(readings if self._horizon > 1 else 0)
+        return OnlineCoefficients.empty(readings if self._horizon > 1 else 0)
 
     def forecast(
-        self, engine: Engine, batch: Batch, series: PartitionSeries, scores: BatchScores, learned: Coefficients
+        self, engine: Engine, batch: Batch, series: PartitionSeries, scores: BatchScores, learned: OnlineCoefficients
     ) -> dict[str, Column]:
         """Return the fields of the steps 2 to `horizon` of each reading.
 
@@ -69,7 +69,7 @@ class Horizons:
                 further[field_of(step, "upper", level)] = np.clip(path[:, k] + half, *self._bounds)
         return further
 
-    def _paths(self, engine: Engine, batch: Batch, scores: BatchScores, learned: Coefficients) -> Float:
+    def _paths(self, engine: Engine, batch: Batch, scores: BatchScores, learned: OnlineCoefficients) -> Float:
         """Roll every series forward with the present weights of its experts: `(readings, horizon - 1)`."""
         first = batch.requests
         rows = paths.with_room(first.rows, self._horizon - 1)

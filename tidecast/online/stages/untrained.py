@@ -6,13 +6,13 @@ from tidecast.arrays import Float
 from tidecast.models.experts import PRETRAINED
 from tidecast.online.batch import Batch
 from tidecast.online.engine import Engine
-from tidecast.online.kernels.online_linear import Coefficients, Seasons, forecast_online
+from tidecast.online.kernels.online_linear import OnlineCoefficients, Seasons, forecast_online
 from tidecast.online.requests import NONE
 from tidecast.online.series.partition_series import PartitionSeries
 
 
 def forecast_untrained(
-    batch: Batch, series: PartitionSeries, engine: Engine, forecasts: Float, kept: Coefficients
+    batch: Batch, series: PartitionSeries, engine: Engine, forecasts: Float, kept: OnlineCoefficients
 ) -> None:
     """Let the experts learn from each reading, and write their forecasts.
 

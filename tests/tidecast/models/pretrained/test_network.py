@@ -7,7 +7,7 @@ from tidecast.arrays import Float, Int64
 from tidecast.errors import ModelError
 from tidecast.models.pretrained import inputs
 from tidecast.models.pretrained import network as pretrained
-from tidecast.models.pretrained.network import Header, Pretrained
+from tidecast.models.pretrained.network import Pretrained, PretrainedHeader
 from tidecast.models.pretrained.shape import CHANNELS, LEAST_ROWS, WINDOW
 from tidecast.models.time_grid import CLIP
 
@@ -146,7 +146,7 @@ def test_another_version_is_refused_and_so_is_a_damaged_file() -> None:
 
 def test_a_network_survives_its_file() -> None:
     """Header and weights."""
-    header = Header(version=pretrained.VERSION, recipe={"seed": 1, "rate": 0.5}, scores={"a": 0.25})
+    header = PretrainedHeader(version=pretrained.VERSION, recipe={"seed": 1, "rate": 0.5}, scores={"a": 0.25})
     weights = {"dense.bias": np.array([1.5], np.float32), "dense.kernel": np.ones((2, 1), np.float32)}
     loaded = pretrained.decode(pretrained.encode(Pretrained(header, weights)))
     assert loaded.header == header

@@ -11,7 +11,7 @@ from tidecast.online.kernels.online_linear import (
     FAST,
     SEASONAL,
     SLOW,
-    Coefficients,
+    OnlineCoefficients,
     finite,
     smoothed,
     within,
@@ -59,7 +59,7 @@ def append(rows: Rows, values: Float) -> None:
 
 
 @compiled
-def forecast_further(learned: Coefficients, rows: Rows, seasons: Int64, trained: Int64, forecasts: Float) -> None:
+def forecast_further(learned: OnlineCoefficients, rows: Rows, seasons: Int64, trained: Int64, forecasts: Float) -> None:
     """Write the forecasts of the experts that need no training, after a row that is a forecast.
 
     Args:
@@ -106,4 +106,4 @@ def warm() -> None:
     rows = with_room(Rows(np.zeros(1), ones, ones, ones), 1)
     append(rows, np.zeros(1))
     forecasts = np.zeros((1, len(EXPERTS)))
-    forecast_further(Coefficients.empty(1), rows, np.zeros((1, 2), np.int64), ones, forecasts)
+    forecast_further(OnlineCoefficients.empty(1), rows, np.zeros((1, 2), np.int64), ones, forecasts)
