@@ -19,7 +19,7 @@ from tidecast.online.offline import learn_history
 from tidecast.settings import Settings
 from trainer.candidate import Candidate
 from trainer.evaluation.answers import expert_answers, grid_of, newest_rows
-from trainer.evaluation.changepoint import Change, parted
+from trainer.evaluation.changepoint import parted
 from trainer.evaluation.first_records import first_errors, half_width
 from trainer.evaluation.gate import CHAMPION, MODEL, ChampionContestant, GateDecision, Tail, evaluate_candidates, judge
 from trainer.evaluation.moves import MoveStats, move_stats
@@ -34,8 +34,6 @@ from trainer.verdict import PENDING, Status, Verdict
 
 SHORT = 500  # rows: the linear experts of a shorter history begin with the errors of a cross-validation
 LIBRARIES = ("tidecast", "numpy", "keras", "tensorflow", "tensorflow-cpu")  # a version may depend on these
-
-
 DIVERGED = "its training diverged: lower the learning rate, or choose the target transform `change`"
 
 
@@ -72,31 +70,38 @@ def judged(
     own, without_own = _own_expert(training_set, settings)
     model = Model(header, fitted.weights if fitted else {}, training_set.panel, own=own)
     answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail, settings.experts)
-    change = training_set.change
-    since = max(training_set.tail, change.over) if change else training_set.tail
-    tail = Tail(training_set.history, training_set.tail, since)
+    tail = _tail(training_set)
     season = training_set.seasons[0] if training_set.seasons else None
     comparison = evaluate_candidates(tail, answers, season, _champion(candidate, settings, store))
     decision = judge(comparison, candidate.champion and candidate.champion[0])
-    moves = move_stats(tail.y, since)
+    moves = move_stats(tail.y, tail.since)
     figures = {
         "evidence": decision.evidence,
         "half_width": half_width(comparison.actual - comparison.answers[MODEL], settings.series.level),
         "largest_move": moves.largest,
         "known": limits(tail.y),
     }
-    panel = _panel(training_set, change, moves)
-    published = _as_published(training_set, change, moves, answers)
-    with_care = moves.broken and CHAMPION not in decision.evidence.scores
-    panel = replace(panel, errors=_errors(tail, published, moves, with_care=with_care))
     most_rows = model.rows_with(shared and shared.model)
-    count = most_rows + int(FEWEST_ROWS)  # the first rows are never doubted
-    newest = NewestRows.of(training_set.grid, len(training_set.spec.features), count)
     learned = learn_history(training_set.grid, training_set.seasons, training_set.step_ms, most_rows)
-    own = _refitted(own, training_set, moves, settings.train.seed)
-    header = header.model_copy(update=figures)
-    model = Model(header, model.weights, panel, newest, learned.online, own, learned.profiles)
-    return Judged(_verdict(training_set, decision, without_own), model, decision.promote)
+    with_care = moves.broken and CHAMPION not in decision.evidence.scores
+    completed = Model(
+        header.model_copy(update=figures),
+        model.weights,
+        _panel(training_set, tail, answers, moves, with_care=with_care),
+        # The first rows are never doubted, so the file holds a few more than its experts read.
+        NewestRows.of(training_set.grid, len(training_set.spec.features), most_rows + int(FEWEST_ROWS)),
+        learned.online,
+        _refitted(own, training_set, moves, settings.train.seed),
+        learned.profiles,
+    )
+    return Judged(_verdict(training_set, decision, without_own), completed, decision.promote)
+
+
+def _tail(training_set: TrainingSet) -> Tail:
+    """Return the readings that judge the model: those of the tail, or those after a change in it that is over."""
+    change = training_set.change
+    since = max(training_set.tail, change.over) if change else training_set.tail
+    return Tail(training_set.history, training_set.tail, since)
 
 
 def _own_expert(training_set: TrainingSet, settings: Settings) -> tuple[OwnModel | None, str | None]:
@@ -141,18 +146,26 @@ def _champion(candidate: Candidate, settings: Settings, store: ModelStore) -> Ch
     return ChampionContestant(model.header, answers)
 
 
-def _panel(training_set: TrainingSet, change: Change | None, moves: MoveStats) -> LinearExperts:
+def _panel(
+    training_set: TrainingSet, tail: Tail, answers: Float, moves: MoveStats, *, with_care: bool
+) -> LinearExperts:
+    """Return the linear experts to publish, with the errors that the records of all experts begin with."""
+    published = _as_published(training_set, moves, answers)
+    return replace(_panel_on_all(training_set, moves), errors=_errors(tail, published, moves, with_care=with_care))
+
+
+def _panel_on_all(training_set: TrainingSet, moves: MoveStats) -> LinearExperts:
     """Return the linear experts, fitted on the tail too now that the model is judged: they cannot memorise it.
 
     A tail that differs from all readings before is not used: experts fitted to a broken sensor would go unjudged.
     """
     if moves.broken:
         return training_set.panel
-    grid = parted(training_set.grid, change)
+    grid = parted(training_set.grid, training_set.change)
     return fit_panel(grid, training_set.seasons, len(grid), training_set.known.terms)
 
 
-def _as_published(training_set: TrainingSet, change: Change | None, moves: MoveStats, answers: Float) -> Float:
+def _as_published(training_set: TrainingSet, moves: MoveStats, answers: Float) -> Float:
     """Return the experts' answers on the tail; for a short history those of its linear experts are cross-validated.
 
     The published experts are fitted to the tail too. Without it a short history has too few rows for its many terms, so
@@ -161,7 +174,7 @@ def _as_published(training_set: TrainingSet, change: Change | None, moves: MoveS
     if moves.broken or len(training_set.grid) >= SHORT:
         return answers
     rows = newest_rows(training_set.grid, training_set.tail) + 1
-    grid = parted(training_set.grid, change)
+    grid = parted(training_set.grid, training_set.change)
     linear = cross_validate(grid, training_set.seasons, rows, training_set.known.terms)
     return np.column_stack([answers[:, : LINEAR.start], linear, answers[:, LINEAR.stop :]])
 

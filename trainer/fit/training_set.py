@@ -144,47 +144,48 @@ def prepare(
     step_ms = time_grid.typical_step(history.ts)
     gridded = on_grid(history.ts)
     grid = time_grid.to_grid(history.ts, history.values, step_ms, max_gap, gridded=gridded, left_out=history.left_out)
-    measured = np.flatnonzero(~grid.filled)  # (readings,) the row of each reading
-    # A part ends at its last reading: rows filled after it are interpolated towards the next part.
-    learned = int(measured[validation - 1]) + 1
-    before_tail = int(measured[tail - 1]) + 1
-    target = grid.values[:before_tail, 0]
-    segment = grid.segment[:before_tail]
-    seasons = find_seasons(target, segment, step_ms, gridded=gridded) if season is None else _given(season)
+    learned, before_tail = _row_ends(grid, validation, tail)
+    seasons = _seasons(grid, before_tail, step_ms, gridded=gridded) if season is None else _given(season)
     change = change_of(history.values[:, 0], tail, min(seasons, default=None))
     if season is None and champion:
         seasons = seasons_after(seasons, champion.seasons, change, len(history))
-    known = (
-        _known_inputs(history, spec, grid, step_ms, seasons, before_tail)
-        if gridded
-        else KnownChoice(KnownInputs((), step_ms))
-    )
-    spec = spec.model_copy(update={"known": known.inputs.names})
+    no_known = KnownChoice(KnownInputs((), step_ms))
+    known = _known_inputs(history, spec, grid, step_ms, seasons, before_tail) if gridded else no_known
     grid = with_known(grid, known.inputs, history.known)
-    panel = fit_panel(grid, seasons, before_tail, known.terms)
-    scaler = Scaler.fit(grid.values[:learned], spec.target_transform)
-    scale = time_grid.change_scale(grid.values[:learned, 0])
-    calendar = cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else ()
     training_set = TrainingSet(
-        history,
-        spec,
-        step_ms,
-        gridded,
-        grid,
-        seasons,
-        calendar,
-        scaler,
-        scale,
-        panel,
-        learned,
-        before_tail,
-        tail,
-        change,
-        known,
+        history=history,
+        spec=spec.model_copy(update={"known": known.inputs.names}),
+        step_ms=step_ms,
+        gridded=gridded,
+        grid=grid,
+        seasons=seasons,
+        calendar=cycles(int(history.ts[validation - 1] - history.ts[0]), step_ms) if gridded else (),
+        scaler=Scaler.fit(grid.values[:learned], spec.target_transform),
+        change_scale=time_grid.change_scale(grid.values[:learned, 0]),
+        panel=fit_panel(grid, seasons, before_tail, known.terms),
+        rows_learned=learned,
+        rows_before_tail=before_tail,
+        tail=tail,
+        change=change,
+        known=known,
     )
     if min(training_set.sizes) >= MIN_EXAMPLES:
         return training_set
     return replace(training_set, without_network=_too_few(training_set, max_gap, settings))
+
+
+def _row_ends(grid: Grid, validation: int, tail: int) -> tuple[int, int]:
+    """Return how many rows the part to learn from has, and how many precede the tail.
+
+    A part ends at its last reading: rows filled after it are interpolated towards the next part.
+    """
+    measured = np.flatnonzero(~grid.filled)  # (readings,) the row of each reading
+    return int(measured[validation - 1]) + 1, int(measured[tail - 1]) + 1
+
+
+def _seasons(grid: Grid, stop: int, step_ms: float, *, gridded: bool) -> tuple[int, ...]:
+    """Return the seasons found in the rows before `stop`, and those of the calendar."""
+    return find_seasons(grid.values[:stop, 0], grid.segment[:stop], step_ms, gridded=gridded)
 
 
 def _known_inputs(
