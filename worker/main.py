@@ -182,11 +182,11 @@ def _warm(health: Health, steps: int) -> None:
     """Load or compile the forecasting functions before a lease is taken: no reading must wait for this."""
     began = time.monotonic()
 
-    def say_so() -> None:
+    def report_compiling() -> None:
         health.compiling.set()
         log.info("compiling, once on this machine")
 
-    warm(say_so, steps)
+    warm(report_compiling, steps)
     if health.compiling.is_set():
         health.compiling.clear()
         log.info("compiled", seconds=round(time.monotonic() - began, 1))

@@ -31,7 +31,7 @@ class Weights:
     weights: Float
 
     def with_newest(self, ts: float, newest: dict[str, float]) -> "Weights":
-        """Return them with those after the newest reading, by expert, as the worker has stored them."""
+        """Return the weights, with those after the newest reading as the worker has stored them, by expert."""
         row = np.array([newest.get(name, 0.0) for name in EXPERTS])
         earlier = self.ts < ts
         times = np.append(self.ts[earlier], ts)[-MOST_SHOWN:]

@@ -15,7 +15,13 @@ from tidecast.models.store import Version
 
 EVENTS_SHOWN = 20
 VERSIONS_SHOWN = 20
-NO_VERSION = "No model yet: the last value answers, until <code>tidecast train</code> or the schedule makes one."
+NO_VERSION = (
+    "No model yet: experts that need no training answer until <code>tidecast train</code> or the schedule makes one."
+)
+HINTS = {
+    "skill": "1 minus the mean absolute error over that of the last value, of the readings held here",
+    "coverage": "The share of the readings held here that fell inside their interval",
+}
 
 
 def detail(context: Context, series: str, span: str) -> None:
@@ -45,7 +51,7 @@ def detail(context: Context, series: str, span: str) -> None:
 def _figures(context: Context, series: str) -> None:
     with ui.element("section").classes("figures"):
         names = ("last reading", "forecast", "skill", "interval", "coverage", "model", "age")
-        shown = {name: figure(name) for name in names}
+        shown = {name: figure(name, HINTS.get(name, "")) for name in names}
     fields = {"last reading": "y", "forecast": "yhat"}
 
     def look() -> None:

@@ -32,9 +32,9 @@ def time_text(ms: float) -> str:
     return utc_text(ms).replace("T", " ").removesuffix("Z") if ms else NOTHING
 
 
-def count_text(value: float | None, digits: int = 0) -> str:
+def count_text(value: float | None) -> str:
     """Format a count with thousands separators: `12,345`."""
-    return NOTHING if value is None else f"{value:,.{digits}f}"
+    return NOTHING if value is None else f"{value:,.0f}"
 
 
 def series_path(series: str) -> str:

@@ -128,11 +128,6 @@ def chart(options: dict[str, Any], classes: str = "chart") -> ui.echart:
     return ui.echart(options, renderer="svg").classes(classes)
 
 
-def badge(state: str) -> ui.label:
-    """Add a badge with the state of a series."""
-    return ui.label(state).classes(f"badge {state_class(state)}")
-
-
 def state_class(state: str) -> str:
     """Return the CSS class that colours a state."""
     return "is-" + state.replace(" ", "-")

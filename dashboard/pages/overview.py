@@ -37,7 +37,6 @@ CELLS = {
     '<span v-if="props.row.muted" class="muted-mark">muted</span>',
 }
 SIZES = [10, 25, 50, 100]
-SKILL_HINT = "1 minus the mean absolute error over that of the last value, of the readings held here"
 
 
 def overview(context: Context, settings: Settings, view: View) -> None:

@@ -7,6 +7,7 @@ from tidecast.errors import SettingsError
 from tidecast.moments import epoch_ms, moment_ms
 
 LAST_SEQ = 2**64 - 1  # the highest sequence number of an entry id
+OPTION = "--since"
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(?:-[0-9]{1,20})?")
 
 
@@ -19,7 +20,7 @@ def ago_ms(text: str, name: str = "time") -> int:
     return moment_ms(text, _now_ms(), name)
 
 
-def since_id(text: str, name: str = "--since") -> str:
+def since_id(text: str) -> str:
     """Return the entry id after which to follow a stream; the text is a time or an entry id.
 
     Raises:
@@ -29,10 +30,10 @@ def since_id(text: str, name: str = "--since") -> str:
         return "$"
     if _ENTRY_ID.fullmatch(text):
         if text.isdecimal():
-            epoch_ms(text, name)
+            epoch_ms(text, OPTION)
         return text
     try:
-        ms = moment_ms(text, _now_ms(), name)
+        ms = moment_ms(text, _now_ms(), OPTION)
     except SettingsError as exc:
         raise SettingsError(f"{exc}; or an entry id, 0 for the oldest, $ for the next") from exc
     return f"{ms - 1}-{LAST_SEQ}" if ms else "0"  # includes entries of that millisecond

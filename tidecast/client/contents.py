@@ -15,7 +15,7 @@ Names = str | Iterable[str] | None  # one name, several, or None for all
 
 @dataclass(frozen=True, slots=True)
 class Contents(Generic[T]):
-    """What a client reads from streams.
+    """The choice of entries that a client reads from streams, and their conversion.
 
     Attributes:
         decode: converts an entry, its id and its fields, to an item.

@@ -65,7 +65,7 @@ class PresentSettings:
         self._looked_at = -math.inf
 
     def __call__(self) -> Settings:
-        """Return them; while Redis does not answer, as they were."""
+        """Return the settings with the present layout; with the former one while Redis does not answer."""
         now = time.monotonic()
         if now - self._looked_at >= LAYOUT_EVERY_S:
             self._looked_at = now

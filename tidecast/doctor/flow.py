@@ -25,7 +25,7 @@ from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id, layout_of
 from tidecast.wire.parsing import ID_AHEAD_MS
 
-WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `wrong`
+WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `error`
 RECENT_MS = HOUR_MS
 TWINS_MS = 60_000  # a twin counts as present for this long after a worker detected it
 PASSED_OVER = (20, 0.1)  # a number, and a share, of late and duplicate readings that is usual

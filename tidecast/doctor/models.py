@@ -9,7 +9,7 @@ from tidecast.models.bucket.mirror import series_behind
 from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
 
-TOLD = 5  # most broken champions that are listed; the others are only counted
+LISTED = 5  # most broken champions that are listed; the others are only counted
 
 
 def store(case: Case) -> Iterator[Finding]:
@@ -53,9 +53,9 @@ def champions(case: Case) -> Iterator[Finding]:
         return  # not a folder, reported by `store`
     for models in stores:
         broken = list(_broken(models))
-        yield from broken[:TOLD]
-        if len(broken) > TOLD:
-            problem = f"{len(broken) - TOLD} more champions in {models.root} cannot be loaded"
+        yield from broken[:LISTED]
+        if len(broken) > LISTED:
+            problem = f"{len(broken) - LISTED} more champions in {models.root} cannot be loaded"
             yield Finding(
                 "champions", "error", problem, "repair these, then run `tidecast doctor` again for the next ones"
             )

@@ -50,7 +50,7 @@ def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
     state = record.get(b"state", b"").decode(errors="replace")
     due = utc_text(_ms(record, b"due_ms"))
     if state == "running" and _ms(record, b"expires_ms") < now_ms:
-        problem = f"the run due at {due} has begun, and whoever ran it has been silent"
+        problem = f"the run due at {due} has begun, and its program has been silent"
         yield Finding("schedule", "error", problem, REMEDY)
     elif state != "running":
         at_ms = _ms(record, b"retry_ms" if state == "waiting" else b"next_ms")

@@ -21,7 +21,7 @@ from tidecast.wire import Event, Forecast, Keys, id_pair, layout_of
 
 NEWEST = 10_000  # most entries of a stream that are searched
 LEAST_UNCHANGED = 10  # readings with one value that are mentioned
-EVENTS_TOLD = 5  # most events that are shown
+EVENTS_SHOWN = 5  # most events that are shown
 ORIGINAL_SERIES = b"original.series"  # the field of a dead letter with the name of the series
 Facts = dict[str, Any]
 
@@ -144,7 +144,7 @@ def _newest_events(redis: Redis, streams: Iterable[str], series: str) -> Iterato
 
 def _events(redis: Redis, streams: Iterable[str], series: str) -> list[Facts]:
     """Return the newest events of the series, the oldest of them first."""
-    newest = islice(_newest_events(redis, streams, series), EVENTS_TOLD)
+    newest = islice(_newest_events(redis, streams, series), EVENTS_SHOWN)
     events = [{"id": each.id, "kind": each.kind, "detail": each.detail, "version": each.version} for each in newest]
     return events[::-1]
 

@@ -9,7 +9,7 @@ from tidecast.doctor.finding import Case, Finding
 
 OLDEST = (6, 2)
 NEARLY_FULL = 0.9  # share of maxmemory
-SKEW_S = (2.0, 60.0)  # clock difference for severity `warning` and `wrong`
+SKEW_S = (2.0, 60.0)  # clock difference for severity `warning` and `error`
 
 
 def version(case: Case) -> Iterator[Finding]:

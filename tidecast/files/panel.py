@@ -23,7 +23,7 @@ def repeats(moments: Int64) -> int:
     return len(moments) - len(np.unique(moments))
 
 
-def telling_columns(moments: Int64, columns: Mapping[str, Int64], rows: Int64) -> tuple[str, ...]:
+def distinguishing_columns(moments: Int64, columns: Mapping[str, Int64], rows: Int64) -> tuple[str, ...]:
     """Return the column, or the two columns, that distinguish rows of the same moment; else an empty tuple.
 
     Such a column has a value for each of several series, which recurs at other moments. The values of a measurement

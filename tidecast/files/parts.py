@@ -156,10 +156,10 @@ def check_panel(table: Table, layout: TableLayout, rows: TableRows) -> None:
         return
     known = {layout.time, layout.series} | (set() if layout.wide else {layout.values[0]})
     candidates = {name: codes for name, codes in columns.items() if name and name not in known}
-    telling = panel.telling_columns(moments, _without_measurements(table, candidates), kept)
+    distinguishing = panel.distinguishing_columns(moments, _without_measurements(table, candidates), kept)
     within = "" if layout.series is None else " of their series"
-    if telling:
-        remedy = _panel_remedy(layout, telling)
+    if distinguishing:
+        remedy = _panel_remedy(layout, distinguishing)
         raise HistoryError(f"{repeated} of {len(kept)} times{within} in {table.source} repeat, and {remedy}")
     if len(kept) > 3 and panel.HALF * repeated >= len(kept):
         raise HistoryError(

@@ -255,7 +255,7 @@ class Models:
 
 
 def _arrays_at(models: Model | Models, index: Any) -> dict[str, Any]:
-    """Return the parts that consist of arrays, with an index of each array; for None, with a first axis more."""
+    """Return the parts that consist of arrays, each array indexed; the index None adds a first axis."""
     parts: dict[str, Any] = {name: part_at(getattr(models, name), index) for name in ("panel", "newest", "profiles")}
     parts["weights"] = {name: array[index] for name, array in models.weights.items()}
     parts["online"] = None if models.online is None else models.online[index]
@@ -263,7 +263,7 @@ def _arrays_at(models: Model | Models, index: Any) -> dict[str, Any]:
 
 
 def part_at(part: Part | None, index: Any) -> Part | None:
-    """Return a part of models with an index of each of its arrays."""
+    """Return a part of models, each of its arrays indexed."""
     return None if part is None else type(part)(*[getattr(part, array.name)[index] for array in fields(part)])
 
 

@@ -114,7 +114,7 @@ class Forecaster:
         self._series.refresh(series)
 
     def remove_model(self, series: str) -> None:
-        """Forecast the series by its last value from the next batch on."""
+        """Forecast the series without a model from the next batch on."""
         self.engine.drop(series)
         self._series.refresh(series)
 

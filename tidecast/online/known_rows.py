@@ -28,7 +28,7 @@ class KnownAhead:
     as_of: Int64
 
     def chosen(self, indices: Int64) -> "KnownAhead":
-        """Return those of some series."""
+        """Return the values for some of the requests."""
         return KnownAhead(self.values, [self.series[i] for i in indices.tolist()], self.as_of[indices])
 
 

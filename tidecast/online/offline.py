@@ -50,7 +50,7 @@ class Preparation:
 
     @classmethod
     def of(cls, model: Model) -> Self:
-        """Return those of a series with a network of its own."""
+        """Return the properties of a series with a network of its own."""
         header = model.header
         return cls(
             model.spec, header.center, header.scale, header.step_ms, header.seasons, header.calendar, model.panel
@@ -58,7 +58,7 @@ class Preparation:
 
     @classmethod
     def of_member(cls, network: Model, seasons: tuple[int, ...], change_scale: float) -> Self:
-        """Return those of a series that its cohort's network forecasts."""
+        """Return the properties of a series that its cohort's network forecasts."""
         return cls(network.spec, (0.0,), (change_scale,), network.header.step_ms, seasons)
 
     def inputs(self, windows: Float, held: Int64, next_ts: Int64) -> Inputs:

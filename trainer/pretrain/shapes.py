@@ -25,7 +25,7 @@ def longer(first: Int64) -> Int64:
     return np.array(second, np.int64)
 
 
-def harmonic(rng: np.random.Generator, period: Int64, rows: int, most: int = HARMONICS) -> Float:
+def harmonic(rng: np.random.Generator, period: Int64, rows: int) -> Float:
     """Draw seasons, standardised: two thirds are sums of harmonics, the others have the bumps of a day.
 
     A share of the sums is cut at the bottom, or has sharp peaks, or steps.
@@ -33,10 +33,10 @@ def harmonic(rng: np.random.Generator, period: Int64, rows: int, most: int = HAR
     series = len(period)
     t = np.arange(rows)
     angle = 2 * np.pi * t / np.maximum(period[:, None], 1)
-    count = rng.integers(1, most + 1, series)
+    count = rng.integers(1, HARMONICS + 1, series)
     decay = rng.uniform(0.3, 2.0, series)
     shape = np.zeros((series, rows))
-    for k in range(1, most + 1):
+    for k in range(1, HARMONICS + 1):
         size = rng.standard_normal(series) * k**-decay * ((k <= count) & (2 * k <= period))
         shape += size[:, None] * np.cos(k * angle + rng.uniform(0, 2 * np.pi, (series, 1)))
     shape = standardised(shape)

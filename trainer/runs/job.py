@@ -12,7 +12,7 @@ from tidecast.settings import Settings, passed_settings
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a task needs to know besides its shard.
+    """The part of a training run that all its shards have in common.
 
     Attributes:
         spec: the shape of the networks; target and features come from each history.

@@ -9,8 +9,8 @@
 -- before. A fresh instance, which has never held the lease, takes it over, since it may replace the other one.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
 for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= kind then
+  local stored_type = redis.call('TYPE', key).ok
+  if stored_type ~= 'none' and stored_type ~= kind then
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end

@@ -14,8 +14,8 @@ end
 local kinds = {[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash', [others] = 'hash'}
 kinds[changed] = 'set'
 for key, kind in pairs(kinds) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= kind then
+  local stored_type = redis.call('TYPE', key).ok
+  if stored_type ~= 'none' and stored_type ~= kind then
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end

@@ -10,8 +10,8 @@
 local record, events = unpack(KEYS)
 local due, token, owner, ttl_ms, events_kept, detail = unpack(ARGV)
 for key, kind in pairs({[record] = 'hash', [events] = 'stream'}) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= kind then
+  local stored_type = redis.call('TYPE', key).ok
+  if stored_type ~= 'none' and stored_type ~= kind then
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end

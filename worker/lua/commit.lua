@@ -11,8 +11,8 @@ local lease, offset, readings, forecasts, dead, state, events, changed, merged =
 local epoch, from, to, lease_ms, forecasts_kept, dead_kept, events_kept, group, wait_for = unpack(ARGV, 1, 9)
 
 local function is(key, kind)
-  local found = redis.call('TYPE', key).ok
-  return found == 'none' or found == kind
+  local stored_type = redis.call('TYPE', key).ok
+  return stored_type == 'none' or stored_type == kind
 end
 
 local function crowded(n)
@@ -25,10 +25,10 @@ end
 local function unacknowledged(name)
   if redis.call('EXISTS', forecasts) == 0 then return nil end
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', forecasts)) do
-    local found = named(info)
-    if found.name == name then
-      if found.pending > 0 then return redis.call('XPENDING', forecasts, name)[2] end
-      return found['last-delivered-id']
+    local details = named(info)
+    if details.name == name then
+      if details.pending > 0 then return redis.call('XPENDING', forecasts, name)[2] end
+      return details['last-delivered-id']
     end
   end
   return nil
@@ -133,18 +133,18 @@ for k = 1, #ids do
 end
 -- 5. The dead letters.
 local i = letters + 1
-local told = tonumber(ARGV[letters])
-for k = 1, told do
+local count = tonumber(ARGV[letters])
+for k = 1, count do
   local id, width = ARGV[i], tonumber(ARGV[i + 1])
-  add(dead, k == told and dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
+  add(dead, k == count and dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
   i = i + 2 + width
 end
 -- 6. The events.
-told = tonumber(ARGV[i])
+count = tonumber(ARGV[i])
 i = i + 1
-for k = 1, told do
+for k = 1, count do
   local width = tonumber(ARGV[i])
-  add(events, k == told and events_kept, '*', unpack(ARGV, i + 1, i + width))
+  add(events, k == count and events_kept, '*', unpack(ARGV, i + 1, i + width))
   i = i + 1 + width
 end
 -- 7. The changed states, in parts that fit on the Lua stack. While a repartition copies states, their names are noted.

@@ -12,9 +12,9 @@ end
 
 -- Convert a flat list of names and values, as XINFO returns it, to a table.
 local function named(list)
-  local found = {}
-  for i = 1, #list, 2 do found[list[i]] = list[i + 1] end
-  return found
+  local values = {}
+  for i = 1, #list, 2 do values[list[i]] = list[i + 1] end
+  return values
 end
 
 -- Return the highest id that a stream has ever had.

@@ -5,8 +5,8 @@
 -- the same ttl_ms that has been silent for silent_ms is left out. Returns the names of all other live workers and ours,
 -- a flat list with the name and the old end of each worker whose end was corrected, and in how many ms the first other
 -- worker will be left out unless it registers again; -1 if there is no other.
-local found = redis.call('TYPE', KEYS[1]).ok
-if found ~= 'none' and found ~= 'hash' then
+local stored_type = redis.call('TYPE', KEYS[1]).ok
+if stored_type ~= 'none' and stored_type ~= 'hash' then
   return redis.error_reply('WRONGKEY ' .. KEYS[1] .. ' is not a hash')
 end
 local function whole(text) -- nil if the text is not a whole number

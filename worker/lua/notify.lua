@@ -2,8 +2,8 @@
 --
 -- KEYS: notify   ARGV: owner, ttl_ms (0: give it back), takes (1: take it if no one has it), longest_ms, field, value...
 -- Returns 1, or 0 if another owner has the right, or if ours was lost and `takes` is 0; then nothing is stored.
-local found = redis.call('TYPE', KEYS[1]).ok
-if found ~= 'none' and found ~= 'hash' then
+local stored_type = redis.call('TYPE', KEYS[1]).ok
+if stored_type ~= 'none' and stored_type ~= 'hash' then
   return redis.error_reply('WRONGKEY ' .. KEYS[1] .. ' is not a hash')
 end
 local owner, ttl_ms, takes, longest_ms = unpack(ARGV, 1, 4)

@@ -4,8 +4,8 @@
 -- A run that has started is left alone, and a field that has changed since it was read is not corrected. Returns the
 -- whole record.
 local record = KEYS[1]
-local found = redis.call('TYPE', record).ok
-if found ~= 'none' and found ~= 'hash' then
+local stored_type = redis.call('TYPE', record).ok
+if stored_type ~= 'none' and stored_type ~= 'hash' then
   return redis.error_reply('WRONGKEY ' .. record .. ' is not a hash')
 end
 for i = 3, #ARGV, 3 do

@@ -8,7 +8,7 @@ RESULTS = ("delivered", "refused")
 
 
 class NotifyMetrics:
-    """How events are posted.
+    """The metrics of posted events.
 
     Args:
         registry: the registry that the metrics are added to.

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 @dataclass(slots=True, eq=False)  # the registry needs a hash
 class Usage(Collector):
-    """What experts have cost so far.
+    """The cost of own experts so far.
 
     Attributes:
         calls: the number of forecasts.

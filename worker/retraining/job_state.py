@@ -136,17 +136,17 @@ class JobState:
         """Renew the claim; return False if it was lost."""
         return bool(self._beat(keys=[self._keys.retrain], args=[claim.token, self._ttl_ms]))
 
-    def finish(self, claim: Claim, said: str, next_ms: int, missed: int) -> bool:
+    def finish(self, claim: Claim, detail: str, next_ms: int, missed: int) -> bool:
         """Record that the run has finished; `missed` due times passed meanwhile. Return False if the claim was lost."""
-        return self._end(claim, "finished", f"has finished: {said}", next_ms, missed)
+        return self._end(claim, "finished", f"has finished: {detail}", next_ms, missed)
 
-    def fail(self, claim: Claim, said: str, next_ms: int, missed: int) -> bool:
+    def fail(self, claim: Claim, detail: str, next_ms: int, missed: int) -> bool:
         """Record that the run has failed for good; see `finish`."""
-        return self._end(claim, "failed", f"has failed: {said}", next_ms, missed)
+        return self._end(claim, "failed", f"has failed: {detail}", next_ms, missed)
 
-    def put_off(self, claim: Claim, said: str, retry_ms: int) -> bool:
+    def put_off(self, claim: Claim, detail: str, retry_ms: int) -> bool:
         """Record that this try has failed, and when the next one starts."""
-        return self._settled(claim, "again", retry_ms, said)
+        return self._settled(claim, "again", retry_ms, detail)
 
     def give_back(self, claim: Claim) -> bool:
         """Release the run, so that another owner can continue at once; this does not count as a try."""
@@ -156,9 +156,9 @@ class JobState:
     def _both(self) -> list[str]:
         return [self._keys.retrain, self._keys.events]
 
-    def _end(self, claim: Claim, outcome: str, said: str, next_ms: int, missed: int) -> bool:
+    def _end(self, claim: Claim, outcome: str, detail: str, next_ms: int, missed: int) -> bool:
         also = f"; {_times(missed)} went by meanwhile" if missed else ""
-        return self._settled(claim, outcome, next_ms, f"the run due at {utc_text(claim.due_ms)} {said}{also}")
+        return self._settled(claim, outcome, next_ms, f"the run due at {utc_text(claim.due_ms)} {detail}{also}")
 
     def _settled(self, claim: Claim, outcome: str, at_ms: int, detail: str) -> bool:
         args: list[Any] = [claim.token, outcome, at_ms, self._kept, detail]

@@ -19,7 +19,7 @@ def notify_key(namespace: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NotifyRecord:
-    """How far events are posted.
+    """The position up to which events are posted, and the process that posts them.
 
     Attributes:
         owner: the process that has the right to post; empty if none.

@@ -57,7 +57,7 @@ class KnownInputs:
 
     @classmethod
     def of(cls, header: "Header") -> "KnownInputs":
-        """Return those of a model."""
+        """Return the known inputs of a model."""
         return cls(header.spec.known, header.step_ms, header.special_days)
 
     def chosen(self, names: Sequence[str]) -> "KnownInputs":

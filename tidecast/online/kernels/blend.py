@@ -40,17 +40,17 @@ def learn(errors: Float32, evidence: Bytes, answers: Float, actual: float, most:
     series has `changed`, both records forget as the short one.
     """
     _inherit(errors, evidence, answers, actual)
-    telling = False
+    informative = False
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
-        telling = telling or (math.isfinite(newest) and newest > 0.0)
+        informative = informative or (math.isfinite(newest) and newest > 0.0)
     for expert in range(len(answers)):
         newest = abs(answers[expert] - actual)
         if not math.isfinite(newest):
             continue
         newest = min(newest, most, _LARGEST_ERROR)
         is_first = not math.isfinite(errors[0, expert])
-        if is_first or (telling and evidence[expert] < PROVEN):
+        if is_first or (informative and evidence[expert] < PROVEN):
             evidence[expert] = 1 if is_first else evidence[expert] + 1
         for record in range(len(_RATES)):
             old = errors[record, expert]

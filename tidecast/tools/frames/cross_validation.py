@@ -124,7 +124,7 @@ class _Windows:
 
 @dataclass(frozen=True, slots=True)
 class _Method:
-    """How windows are forecast."""
+    """The method that forecasts the windows."""
 
     settings: Settings
     spec: Spec

@@ -1,7 +1,6 @@
 """Delete or rename a series: leave an order for its worker, and wait until it is carried out."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from redis import Redis
@@ -28,7 +27,7 @@ STAYS = "the order stays in Redis, and the same command waits for it again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRequest:
-    """What to do with a series.
+    """A request to delete or rename a series.
 
     Attributes:
         series: the series.
@@ -43,9 +42,7 @@ class SeriesRequest:
     purging: bool = False
 
 
-def change_series(
-    settings: Settings, request: SeriesRequest, patience_s: float, pause: Callable[[float], object] = time.sleep
-) -> str:
+def change_series(settings: Settings, request: SeriesRequest, patience_s: float) -> str:
     """Delete or rename a series, and wait until its worker has done so; return `deleted`, `moved` or `none` for models.
 
     A repeated call completes an interrupted one.
@@ -54,7 +51,6 @@ def change_series(
         settings: the settings of the installation.
         request: what to do.
         patience_s: how long to wait for the worker.
-        pause: waits for so many seconds.
 
     Raises:
         SettingsError: the new name is not valid, or belongs to another partition.
@@ -83,7 +79,7 @@ def change_series(
         with known.copied(None if again else request.new):
             order = order or leave_order(redis, keys, _order(request, again=again))
             for each in dict.fromkeys((keys, target)):
-                _wait(redis, each, order, patience_s, pause)
+                _wait(redis, each, order, patience_s)
         _delete_entries(redis, settings, request, known)
     unchanged = not (begun or order.again) and endings == _endings(store, request.series)
     _finish(settings, request, store, order, unchanged=unchanged)
@@ -209,7 +205,7 @@ def _check_series(
         raise StoreError(f"the store has models of {new!r} already: delete that series first, or add --replace")
 
 
-def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Callable[[float], object]) -> None:
+def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float) -> None:
     """Wait until an order is carried out.
 
     Raises:
@@ -238,7 +234,7 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float, pause: Call
         if now >= ends_at:
             unread = read_lag(redis, keys, offset_of(redis, keys)).unread
             raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
-        pause(LOOK_EVERY_S)
+        time.sleep(LOOK_EVERY_S)
 
 
 def _purge_former(redis: Redis, settings: Settings, name: bytes) -> None:

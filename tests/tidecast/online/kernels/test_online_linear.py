@@ -30,7 +30,7 @@ def learned(
     y: Float,
     seasons: tuple[int, int] = NO_SEASONS,
     skipped: tuple[int, ...] = (),
-    kept: kernel.Coefficients | None = None,
+    kept: kernel.OnlineCoefficients | None = None,
     trained: int = 0,
 ) -> Float:
     """Learn from all readings in one call, and return every expert's forecasts, `(readings, experts)`."""
@@ -50,7 +50,7 @@ def learned(
         known,
         nothing + trained,
         forecasts,
-        kept or kernel.Coefficients.empty(0),
+        kept or kernel.OnlineCoefficients.empty(0),
     )
     return forecasts
 
@@ -60,9 +60,9 @@ def test_further_steps_keep_the_coefficients_and_let_the_levels_follow() -> None
     seasons = (DAY, 3 * DAY)
     y = seasonal(5 * DAY, 0.3)
     n = len(y)
-    kept = kernel.Coefficients.empty(n)
+    kept = kernel.OnlineCoefficients.empty(n)
     learned(new_online(), y, seasons, kept=kept)
-    last = kernel.Coefficients(*(part[-1:] for part in kept))
+    last = kernel.OnlineCoefficients(*(part[-1:] for part in kept))
     levels = last.levels[0] + y[-1]
     scale = float(last.scales[0])
     coefficients = last.terms[0].copy()
@@ -254,7 +254,7 @@ def test_seasons_are_repeated_as_soon_as_they_are_held() -> None:
 def test_a_series_without_a_model_is_smoothed(trained: int) -> None:
     """A mean at first, then by a fixed rate; a model has its own rate. Further steps go on in the same way."""
     y = np.random.default_rng(7).normal(size=30)
-    kept = kernel.Coefficients.empty(len(y))
+    kept = kernel.OnlineCoefficients.empty(len(y))
     forecasts = learned(new_online(), y, kept=kept, trained=trained)[:, SMOOTHING]
     expected = [y[0]]
     for n, newest in enumerate(y[1:], 2):
@@ -275,7 +275,7 @@ def test_the_median_of_the_newest_rows_is_an_expert_of_every_series(trained: int
     """One wild row among them does not move it far. Further steps go on in the same way."""
     y = np.random.default_rng(8).normal(size=60)
     y[40] = 1e9
-    kept = kernel.Coefficients.empty(len(y))
+    kept = kernel.OnlineCoefficients.empty(len(y))
     forecasts = learned(new_online(), y, kept=kept, trained=trained)[:, MEDIAN]
     expected = [np.median(odd_tail(y[: n + 1])) if n >= 4 else np.nan for n in range(len(y))]
     np.testing.assert_array_equal(forecasts, expected)
@@ -288,12 +288,12 @@ def odd_tail(rows: Float) -> Float:
     return rows[-min(31, len(rows) - 1 + len(rows) % 2) :]
 
 
-def forecast_after(newest: float, y: Float, kept: kernel.Coefficients, trained: int) -> Float:
+def forecast_after(newest: float, y: Float, kept: kernel.OnlineCoefficients, trained: int) -> Float:
     """Return the experts' forecasts, `(experts,)`, after a row that follows the readings as a further step."""
     held = np.full(1, len(y))
     rows = paths.with_room(Rows(y, held, held, np.ones(1, np.int64)), 1)
     paths.append(rows, np.array([newest]))
     forecasts = np.full((1, len(EXPERTS)), np.nan)
-    last = kernel.Coefficients(*(part[-1:] for part in kept))
+    last = kernel.OnlineCoefficients(*(part[-1:] for part in kept))
     paths.forecast_further(last, rows, np.zeros((1, 2), np.int64), np.full(1, trained), forecasts)
     return forecasts[0]

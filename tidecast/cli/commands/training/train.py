@@ -50,7 +50,7 @@ class NetworkOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
-    """How to train."""
+    """The options of a training."""
 
     epochs: Annotated[int | None, typer.Option(help="The largest number of passes over the data.")] = None
     season: Annotated[int | None, typer.Option(help="The season length in rows; by default detected in the data.")] = (
