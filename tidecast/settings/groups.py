@@ -162,7 +162,7 @@ class AnomalyRule(Group):
 
 
 class AnomalyOverride(Group):
-    """What differs from the defaults for the series of a pattern; empty settings do not differ."""
+    """The rule for the series of a pattern; settings that are left out are those of the group."""
 
     pattern: str = Field(description="Which series: a pattern of their names, such as `boiler-*`.")
     threshold: float | None = Field(None, ge=100)
@@ -257,7 +257,13 @@ class TrainSettings(Group):
         lt=0.9,
         description="The share of the training part that is kept for validation: its loss stops the training early.",
     )
-    test: float = Field(0.15, gt=0, lt=0.9, description="The share of the newest readings that judges a model.")
+    test: float = Field(
+        0.15,
+        gt=0,
+        lt=0.9,
+        description="The share of the newest readings that judges a model; of a short history 60 readings, "
+        "but at most 35 %.",
+    )
     seed: int = Field(
         0,
         ge=0,

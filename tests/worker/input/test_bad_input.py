@@ -272,7 +272,7 @@ TROUBLES = [
         "a first champion whose file is cut short",
         "forecast",
         "",
-        "logged; the last value answers",
+        "logged; experts that need no training answer",
         _with_a_broken_champion(_cut, before=False),
     ),
 ]
