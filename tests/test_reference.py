@@ -10,6 +10,7 @@ import pytest
 import typer.main
 from prometheus_client import CollectorRegistry
 
+import tidecast
 from tidecast.cli.exit_codes import FAILED, MISUSED, SOME_REFUSED
 from tidecast.cli.main import app
 from tidecast.settings import Settings
@@ -67,6 +68,12 @@ def test_every_command_prints_json_if_asked() -> None:
     """Programs are users too; one always does, and one prints an address and shows pages."""
     others = {name for name, command in ALL.items() if "--json" not in options_of(command)}
     assert {"tidecast models show", "tidecast dashboard"} == others
+
+
+def test_every_public_name_is_in_the_reference_of_python() -> None:
+    """A name that the page lacks is one that nobody finds."""
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    assert set() == {name for name in tidecast.__all__ if f"[`tidecast.{name}`]" not in page}
 
 
 def test_the_options_of_many_commands_are_documented() -> None:

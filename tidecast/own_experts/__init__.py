@@ -1,4 +1,4 @@
-"""Experts of the user's own: what they must provide, where they are found, and adapters for two libraries."""
+"""Experts of the user's own: their protocol, their source, and adapters for two libraries."""
 
 from tidecast.own_experts.onnx_expert import OnnxExpert
 from tidecast.own_experts.protocol import Expert

@@ -1,4 +1,4 @@
-"""What an expert of the user's own provides."""
+"""The protocol of an expert of the user's own."""
 
 from typing import Protocol, runtime_checkable
 

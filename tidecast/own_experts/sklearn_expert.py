@@ -18,6 +18,9 @@ class SklearnExpert:
         regressor: the regressor; it is pickled with the model, so load only models that you trust.
         rows: how many rows it reads.
         lags: the rows to read, counted back from the newest, which is 0; None: all.
+
+    Raises:
+        ValueError: a lag is not within the window.
     """
 
     def __init__(self, regressor: Any, rows: int, lags: tuple[int, ...] | None = None) -> None:
