@@ -4,13 +4,9 @@ from tidecast.settings.groups import (
     LONGEST_LEASE_S,
     AnomalyRule,
     AnomalySettings,
-    BucketSettings,
     DashboardSettings,
     ExpertSettings,
-    NotifySettings,
-    RetrainSettings,
     SeriesSettings,
-    TrainSettings,
     WorkerSettings,
 )
 from tidecast.settings.load import (
@@ -29,6 +25,8 @@ from tidecast.settings.load import (
     worker_name,
     worker_threads,
 )
+from tidecast.settings.notify import NotifySettings
+from tidecast.settings.training import BucketSettings, RetrainSettings, TrainSettings
 from tidecast.settings.values import NEVER
 
 __all__ = [

@@ -33,17 +33,15 @@ from tidecast.errors import SettingsError
 from tidecast.settings.errors import sentence, variable_sentence
 from tidecast.settings.groups import (
     AnomalySettings,
-    BucketSettings,
     DashboardSettings,
     ExpertSettings,
     ForecastsSettings,
-    NotifySettings,
-    RetrainSettings,
     SeriesSettings,
-    TrainSettings,
     WorkerSettings,
 )
 from tidecast.settings.known import KnownSettings
+from tidecast.settings.notify import NotifySettings
+from tidecast.settings.training import BucketSettings, RetrainSettings, TrainSettings
 from tidecast.settings.unset import is_service_link, variables_of, without_empty
 from tidecast.settings.values import Duration, as_written, check_namespace, no_truth
 
