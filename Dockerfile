@@ -1,4 +1,5 @@
-# Two programs, two images: `worker` without TensorFlow, `trainer` with it; `dask` is the trainer's with another command. `docker build .` makes the worker.
+# The images: `worker` without TensorFlow, `trainer` with it; `dask` is the trainer's with another command. All can share models through a bucket.
+# `docker build .` makes the worker.
 # The tag names the line, not the patch, so that a rebuild picks up security fixes; Python packages are exact in constraints.txt.
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 \
@@ -29,7 +30,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 
 FROM build AS worker-environment
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install -c constraints.txt /wheels/*.whl
+    pip install -c constraints.txt "$(echo /wheels/*.whl)[bucket]"
 
 # The loops are compiled here, so that no container does so when it starts. -P: the installed worker, not the one in /src.
 # On a processor of another kind a worker compiles once and keeps the code below XDG_CACHE_HOME: mount a volume there.
@@ -37,7 +38,7 @@ RUN python -P -c "from worker.compiling import warm; warm()"
 
 FROM build AS trainer-environment
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install -c constraints.txt "$(echo /wheels/*.whl)[distributed]"
+    pip install -c constraints.txt "$(echo /wheels/*.whl)[bucket,distributed]"
 # The trainer judges models by the same loops.
 RUN python -P -c "from worker.compiling import warm; warm()"
 

@@ -55,10 +55,10 @@ def test_every_package_and_file_of_the_wheel_is_copied() -> None:
 
 
 def test_only_the_trainer_installs_the_extra_with_tensorflow() -> None:
-    """The worker's image holds the plain wheel; both keep to the tested versions."""
+    """The worker's image holds the wheel and the library of buckets; both keep to the tested versions."""
     install = {name: " ".join(stages()[f"{name}-environment"]["RUN"]) for name in ("worker", "trainer")}
-    assert "[distributed]" in install["trainer"]
-    assert "[" not in install["worker"]
+    assert "[bucket,distributed]" in install["trainer"]
+    assert "[bucket]" in install["worker"]
     assert all("-c constraints.txt" in line for line in install.values())
 
 
