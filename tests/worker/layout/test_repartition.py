@@ -362,7 +362,7 @@ def test_the_documented_rights_suffice(plant: Plant) -> None:
     page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
     patterns = (
         r"^ACL SETUSER tidecast-worker reset on \S+ (.+)$",
-        r"The worker needs every key: `([^`]+)`",
+        r"The worker needs every key:\s+`([^`]+)`",
         r"The workers need\s+`([^`]+)` for it",
     )
     lists = [re.findall(pattern, page, re.MULTILINE)[0].split() for pattern in patterns]
