@@ -20,7 +20,7 @@ from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.models.store import ModelStore
 from tidecast.settings import SeriesSettings
-from tidecast.tools.readiness import PATIENCE_S, probe
+from tidecast.tools.readiness import TIMEOUT_S, probe
 from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import keys_of
 
@@ -77,7 +77,7 @@ def _start(server: EmbeddedRedis, folder: Path, redis: Redis, readings: Readings
             took = time.perf_counter() - began
             ready_s = ready_s or (took if probe(f"http://127.0.0.1:{port}")[0] else 0.0)
             first_s = first_s or (took if worker.newest(worker.keys.forecasts) == id_of(reading) else 0.0)
-            if process.poll() is not None or took > PATIENCE_S:
+            if process.poll() is not None or took > TIMEOUT_S:
                 raise RuntimeError(f"the worker does not start: {worker.log_end()}")
             time.sleep(POLL_S)
         return ready_s, first_s

@@ -20,7 +20,7 @@ import structlog
 
 from tidecast.log_lines import as_json, as_text, text_of
 
-PATIENCE_S = 0.25  # how long a line waits for a full pipe; the lines after it do not wait
+TIMEOUT_S = 0.25  # how long a line waits for a full pipe; the lines after it do not wait
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -91,7 +91,7 @@ class LineWriter:
         """Return whether a write of `PIPE_BUF` bytes would not block; do not wait again after a wait that timed out."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
-        self._blocked = not poll.poll(0 if self._blocked else 1000 * PATIENCE_S)
+        self._blocked = not poll.poll(0 if self._blocked else 1000 * TIMEOUT_S)
         return not self._blocked
 
 

@@ -32,7 +32,7 @@ from tidecast.wire import Event, keys_of
 SWEEPS = 3  # readings of each series before the first flow
 NAMES = ("stopped", "runs")  # the process, in a flow
 OF_SERIES = 20  # series that have events
-PATIENCE_S = 120.0  # after the receiver takes messages again, for all to arrive
+TIMEOUT_S = 120.0  # after the receiver takes messages again, for all to arrive
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             p99s[name].append(measured.percentile(99))
             lost += measured.lost
         process.send_signal(signal.SIGCONT)
-        took = _await(receiver, args.events, args.fails + PATIENCE_S)
+        took = _await(receiver, args.events, args.fails + TIMEOUT_S)
     print(f"{receiver.refused} messages refused, {len(receiver.taken)} events taken {took:.0f} s after the last flow")
     return {
         "delivered_share": len(set(receiver.taken)) / args.events,
@@ -113,9 +113,9 @@ def _write(redis: Redis, numbers: range, seconds: float) -> None:
         redis.xadd(keys_of().events, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
-def _await(receiver: FailingReceiver, count: int, patience_s: float) -> float:
+def _await(receiver: FailingReceiver, count: int, timeout_s: float) -> float:
     """Wait until so many events have arrived; return the seconds that it took."""
     began = time.monotonic()
-    while len(set(receiver.taken)) < count and time.monotonic() - began < patience_s:
+    while len(set(receiver.taken)) < count and time.monotonic() - began < timeout_s:
         time.sleep(0.1)
     return time.monotonic() - began

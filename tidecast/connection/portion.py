@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-PATIENCE = 16  # requests that must succeed before the limit is doubled
+CALM_REQUESTS = 16  # requests that must succeed before the limit is doubled
 T = TypeVar("T")
 
 
@@ -36,11 +36,11 @@ class Portion:
         """Halve the number for now; the limit stays, as later entries may be smaller."""
         self.count = max(1, self.count // 2)
 
-    def refused(self, patience: int = PATIENCE) -> None:
-        """Halve the number and the limit after Redis closed a connection, until `patience` requests have succeeded."""
+    def refused(self, requests: int = CALM_REQUESTS) -> None:
+        """Halve the number and the limit after Redis closed a connection, until so many requests have succeeded."""
         self.halve()
         self._limit = self.count
-        self._left = patience
+        self._left = requests
 
     def went_well(self) -> None:
         """Double the number after a successful request, up to the limit."""
@@ -48,7 +48,7 @@ class Portion:
             self._left -= 1
             if self._left <= 0:
                 self._limit = min(2 * self._limit, self._most)
-                self._left = PATIENCE
+                self._left = CALM_REQUESTS
         self.count = min(2 * self.count, self._limit)
 
 

@@ -20,13 +20,13 @@ from tidecast.own_experts.source import make_expert
 from tidecast.settings import ExpertSettings, environment_of_one_thread
 from tidecast.start import child_command
 
-PATIENCE_S = 30.0  # an expert may import a large library
+TIMEOUT_S = 30.0  # an expert may import a large library
 _SHOWN = 300  # last characters of what a failed process wrote
 
 log = structlog.get_logger("tidecast.experts")
 
 
-def forecasts_apart(settings: ExpertSettings, call: OwnCall, patience_s: float = PATIENCE_S) -> Float | None:
+def forecasts_apart(settings: ExpertSettings, call: OwnCall, timeout_s: float = TIMEOUT_S) -> Float | None:
     """Return the forecasts of a call, `(n,)`; None if the expert fails, takes too long or is not in the settings."""
     try:
         check_named(settings, call)
@@ -34,7 +34,7 @@ def forecasts_apart(settings: ExpertSettings, call: OwnCall, patience_s: float =
             child_command("tidecast.own_experts.apart", str(settings.memory)),
             input=pickle.dumps(call),
             capture_output=True,
-            timeout=patience_s,
+            timeout=timeout_s,
             check=True,
             env=environment_of_one_thread(),
         )
@@ -42,7 +42,7 @@ def forecasts_apart(settings: ExpertSettings, call: OwnCall, patience_s: float =
     except SettingsError as exc:
         reason = str(exc)
     except subprocess.TimeoutExpired:
-        reason = f"it took longer than {patience_s:g} s"
+        reason = f"it took longer than {timeout_s:g} s"
     except subprocess.CalledProcessError as exc:
         reason = exc.stderr.decode(errors="replace")[-_SHOWN:].strip()
     log.warning("an own expert failed", series=call.series, reason=reason)

@@ -18,7 +18,7 @@ from tidecast.errors import TidecastError
 from tidecast.settings import environment_with
 from tidecast.start import child_command
 from tidecast.tools.demo_data import DemoSource
-from tidecast.tools.readiness import PATIENCE_S, POLL_S, await_ready, log_end
+from tidecast.tools.readiness import POLL_S, TIMEOUT_S, await_ready, log_end
 
 EPOCHS = 12  # enough for these series; longer training gains little and makes a visitor wait
 END_S = 30.0  # how long a program may take to end before it is killed
@@ -72,12 +72,12 @@ class DemoWorker:
             since: the time of the last progress, in seconds of the monotonic clock.
 
         Raises:
-            TidecastError: it has ended, or was silent for `PATIENCE_S`.
+            TidecastError: it has ended, or was silent for `TIMEOUT_S`.
         """
         code = self.process.poll()
-        if code is None and time.monotonic() < since + PATIENCE_S:
+        if code is None and time.monotonic() < since + TIMEOUT_S:
             return
-        state = f"was silent for {PATIENCE_S:g} s" if code is None else f"has ended with exit code {code}"
+        state = f"was silent for {TIMEOUT_S:g} s" if code is None else f"has ended with exit code {code}"
         raise TidecastError(f"{what}, and the worker {state}:\n{self.log_end()}")
 
     def log_end(self) -> str:

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 from tidecast.errors import TidecastError
 
-PATIENCE_S = 900.0  # ten times what a worker needs to compile on a slow and busy machine
+TIMEOUT_S = 900.0  # ten times what a worker needs to compile on a slow and busy machine
 POLL_S = 0.05
 PROBE_S = 10.0  # a worker that compiles may answer a probe late
 COMPILING = "compiling"  # part of the response of `/readyz` while the worker compiles
@@ -34,7 +34,7 @@ def await_ready(
     log: Callable[[], str],
     *,
     show: Callable[[str], None] = _ignore,
-    patience_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
 ) -> bool:
     """Wait until a worker is ready; return whether it had to compile first.
 
@@ -43,13 +43,13 @@ def await_ready(
         process: the worker's process.
         log: returns the worker's log; its end becomes part of an error message.
         show: called with one line of text if the worker compiles.
-        patience_s: how long to wait while the process is alive.
+        timeout_s: how long to wait while the process is alive.
 
     Raises:
-        TidecastError: the process has ended, or it is not ready after `patience_s`.
+        TidecastError: the process has ended, or it is not ready after `timeout_s`.
     """
     compiled = False
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         code = process.poll()
         if code is not None:
@@ -61,7 +61,7 @@ def await_ready(
             compiled = True
             show(NOTE)
         time.sleep(POLL_S)
-    raise TidecastError(f"the worker is not ready after {patience_s:g} s:\n{log_end(log())}")
+    raise TidecastError(f"the worker is not ready after {timeout_s:g} s:\n{log_end(log())}")
 
 
 def probe(health: str) -> tuple[bool, str]:

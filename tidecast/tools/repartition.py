@@ -19,7 +19,7 @@ STAYS = "it goes on while a worker runs, and the same command waits for it again
 
 
 def repartition(
-    settings: Settings, partitions: int, patience_s: float, pause: Callable[[float], object] = time.sleep
+    settings: Settings, partitions: int, timeout_s: float, pause: Callable[[float], object] = time.sleep
 ) -> tuple[int, int]:
     """Change the number of partitions; return the former and the present one.
 
@@ -28,7 +28,7 @@ def repartition(
     Args:
         settings: of the installation.
         partitions: the wanted number.
-        patience_s: how long to wait for the workers.
+        timeout_s: how long to wait for the workers.
         pause: waits for so many seconds.
 
     Raises:
@@ -48,7 +48,7 @@ def repartition(
             raise TidecastError(
                 f"a repartition to {change.partitions} is under way: wait for it with --to {change.partitions}"
             )
-        _wait(redis, settings.namespace, change, patience_s, pause)
+        _wait(redis, settings.namespace, change, timeout_s, pause)
         return change.former, change.partitions
 
 
@@ -74,17 +74,15 @@ def _order(redis: Redis, layout: Layout, partitions: int) -> Repartition:
 
 
 def _wait(
-    redis: Redis, namespace: str, change: Repartition, patience_s: float, pause: Callable[[float], object]
+    redis: Redis, namespace: str, change: Repartition, timeout_s: float, pause: Callable[[float], object]
 ) -> None:
     """Wait until a repartition has ended.
 
     Raises:
         TidecastError: it takes too long.
     """
-    ends_at = time.monotonic() + patience_s
+    ends_at = time.monotonic() + timeout_s
     while _layout(redis, namespace).generation < change.generation:
         if time.monotonic() >= ends_at:
-            raise TidecastError(
-                f"not done after {patience_s:g} s: {STAYS}; `tidecast doctor` shows why it stands still"
-            )
+            raise TidecastError(f"not done after {timeout_s:g} s: {STAYS}; `tidecast doctor` shows why it stands still")
         pause(LOOK_EVERY_S)

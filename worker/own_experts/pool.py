@@ -33,7 +33,7 @@ from worker.own_experts.messages import Answer, Load, Predict
 from worker.own_experts.metrics import Usage
 
 LOADING_S = 0.02  # how long a batch lets experts load
-LOAD_PATIENCE_S = 60.0  # how long one expert may take to load: it may import a library
+LOAD_TIMEOUT_S = 60.0  # how long one expert may take to load: it may import a library
 START_AGAIN_S = 10.0  # after a process that could not be started, or has ended before it was ready
 STUCK_S = 2.0  # how long the process may take for a part of a message, or to end after it has closed its socket
 MEMORY = "experts.memory may be too small"
@@ -201,9 +201,9 @@ class ExpertPool:
                 child.loading = None
                 if answer and answer.error is None:
                     child.loaded[series] = version
-            elif self._clock() - since > LOAD_PATIENCE_S:
+            elif self._clock() - since > LOAD_TIMEOUT_S:
                 self._end(child)
-                self._fail(series, f"its expert took longer than {LOAD_PATIENCE_S:g} s to load: make its state smaller")
+                self._fail(series, f"its expert took longer than {LOAD_TIMEOUT_S:g} s to load: make its state smaller")
                 return
             else:
                 return

@@ -164,9 +164,9 @@ class Stream:
         """Discard the read that was requested before a commit."""
         self._reader.forget_asked()
 
-    def read_less(self, patience: int) -> None:
-        """Halve the number of entries per read, until `patience` reads have gone well."""
-        self._reader.portion.refused(patience)
+    def read_less(self, reads: int) -> None:
+        """Halve the number of entries per read, until so many reads have gone well."""
+        self._reader.portion.refused(reads)
 
     def answers(self) -> bool:
         """Return whether Redis answers at all."""

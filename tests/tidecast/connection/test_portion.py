@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from tidecast.connection.portion import PATIENCE, Portion, answers, shrinking
+from tidecast.connection.portion import CALM_REQUESTS, Portion, answers, shrinking
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ def test_it_grows_again_after_a_while() -> None:
         portion.refused()
     assert 125 == portion.count
     sizes = []
-    for _ in range(3 * PATIENCE):
+    for _ in range(3 * CALM_REQUESTS):
         portion.went_well()
         sizes.append(portion.count)
     assert [125, 250, 500, 1000] == sorted(set(sizes))
-    assert 125 == sizes[PATIENCE - 2]
+    assert 125 == sizes[CALM_REQUESTS - 2]
     assert 1000 == sizes[-1]
 
 

@@ -66,14 +66,14 @@ def test_code_that_the_settings_do_not_name_is_not_run(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "patience_s", "reason"),
+    ("name", "timeout_s", "reason"),
     [("Twice", 60, ""), ("Raises", 60, "ValueError: no answer"), ("Twice", 0.001, "longer than 0.001 s")],
 )
-def test_a_call_apart_ends_with_its_process(file: Path, name: str, patience_s: float, reason: str) -> None:
+def test_a_call_apart_ends_with_its_process(file: Path, name: str, timeout_s: float, reason: str) -> None:
     """A page of the dashboard goes on without an expert that fails or hangs."""
     source = f"{file}:{name}"
     with capture_logs() as lines:
-        forecasts = forecasts_apart(ExpertSettings(series=({"source": source},)), call(source), patience_s)
+        forecasts = forecasts_apart(ExpertSettings(series=({"source": source},)), call(source), timeout_s)
     assert reason in (lines[0]["reason"] if lines else "")
     assert (None if reason else [4.0]) == (None if forecasts is None else forecasts.tolist())
 

@@ -176,7 +176,7 @@ def test_a_forecast_that_comes_late_is_waited_for(
 
 def test_a_worker_that_is_silent_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It lives, and answers nothing."""
-    monkeypatch.setattr(demo_programs, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(demo_programs, "TIMEOUT_S", 5.0)
     monkeypatch.setattr("time.monotonic", lambda: 1000.0)
     silent = worker(tmp_path, 100)
     silent.check("reading 1-0 has no forecast", since=995.5)

@@ -92,7 +92,7 @@ def test_a_worker_that_lives_but_is_never_ready_is_given_up_in_the_end() -> None
         health_port([(503, "starting")]) as health,
         pytest.raises(TidecastError, match=r"not ready after 0\.2 s") as caught,
     ):
-        wait(health, Living(), patience_s=0.2)
+        wait(health, Living(), timeout_s=0.2)
     assert "out of memory" in str(caught.value)
 
 

@@ -42,7 +42,7 @@ class SeriesRequest:
     purging: bool = False
 
 
-def change_series(settings: Settings, request: SeriesRequest, patience_s: float) -> str:
+def change_series(settings: Settings, request: SeriesRequest, timeout_s: float) -> str:
     """Delete or rename a series, and wait until its worker has done so; return `deleted`, `moved` or `none` for models.
 
     A repeated call completes an interrupted one.
@@ -50,7 +50,7 @@ def change_series(settings: Settings, request: SeriesRequest, patience_s: float)
     Args:
         settings: the settings of the installation.
         request: what to do.
-        patience_s: how long to wait for the worker.
+        timeout_s: how long to wait for the worker.
 
     Raises:
         SettingsError: the new name is not valid, or belongs to another partition.
@@ -79,7 +79,7 @@ def change_series(settings: Settings, request: SeriesRequest, patience_s: float)
         with known.copied(None if again else request.new):
             order = order or leave_order(redis, keys, _order(request, again=again))
             for each in dict.fromkeys((keys, target)):
-                _wait(redis, each, order, patience_s)
+                _wait(redis, each, order, timeout_s)
         _delete_entries(redis, settings, request, known)
     unchanged = not (begun or order.again) and endings == _endings(store, request.series)
     _finish(settings, request, store, order, unchanged=unchanged)
@@ -205,14 +205,14 @@ def _check_series(
         raise StoreError(f"the store has models of {new!r} already: delete that series first, or add --replace")
 
 
-def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float) -> None:
+def _wait(redis: Redis, keys: Keys, order: Order, timeout_s: float) -> None:
     """Wait until an order is carried out.
 
     Raises:
         StoreError: the worker has refused it.
         TidecastError: no worker runs, or it takes too long.
     """
-    ends_at = time.monotonic() + patience_s
+    ends_at = time.monotonic() + timeout_s
     held_at = time.monotonic()
     while left := order_of(redis, keys, order.id):
         if left.refused is not None:
@@ -223,7 +223,7 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float) -> None:
         now = time.monotonic()
         if owner_of(redis, keys, server_ms(redis)):
             held_at = now
-        elif now - held_at >= min(WITHOUT_WORKER_S, patience_s):
+        elif now - held_at >= min(WITHOUT_WORKER_S, timeout_s):
             raise TidecastError(f"no worker holds {keys.readings}: start `tidecast worker`; {STAYS}")
         if now >= ends_at and left.left:
             key = left.left[0].key
@@ -233,7 +233,7 @@ def _wait(redis: Redis, keys: Keys, order: Order, patience_s: float) -> None:
             )
         if now >= ends_at:
             unread = read_lag(redis, keys, offset_of(redis, keys)).unread
-            raise TidecastError(f"not done after {patience_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
+            raise TidecastError(f"not done after {timeout_s:g} s, {unread or 'some'} readings wait before it: {STAYS}")
         time.sleep(LOOK_EVERY_S)
 
 
