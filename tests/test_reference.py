@@ -11,6 +11,7 @@ import typer.main
 from prometheus_client import CollectorRegistry
 
 import tidecast
+from tidecast.cli.command_group import panel_of
 from tidecast.cli.exit_codes import FAILED, MISUSED, SOME_REFUSED
 from tidecast.cli.main import app
 from tidecast.settings import Settings
@@ -62,6 +63,13 @@ def test_every_command_takes_the_options_that_its_row_names(name: str) -> None:
     row_of_its_own = row(name).split("\n")[0].partition(" | options as for")[0]
     documented = set(re.findall(r"`(--[a-z-]+)", row_of_its_own))
     assert set() == documented - options_of(ALL[name])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_help_has_the_sections_of_the_reference(name: str) -> None:
+    """A command is found under the same title in both."""
+    before = REFERENCE[: REFERENCE.index(row(name).split("\n")[0])]
+    assert re.findall(r"^### (.+)$", before, re.MULTILINE)[-1] == panel_of(name.split()[1])
 
 
 def test_every_command_prints_json_if_asked() -> None:

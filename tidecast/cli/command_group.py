@@ -12,31 +12,36 @@ from typer.core import TyperGroup
 
 from tidecast.cli.groups import with_groups
 
-MODULES: Mapping[str, str] = {  # in the order of the help
-    "demo": "operate.demo",
-    "worker": "operate.worker",
-    "train": "training.train",
-    "archive": "streams.archive",
-    "backtest": "training.backtest",
-    "tune": "training.tune",
-    "report": "training.report",
-    "explain": "training.explain",
-    "push": "streams.push",
-    "replay": "streams.replay",
-    "tail": "streams.tail",
-    "retrain": "training.retrain",
-    "events": "streams.events",
-    "anomalies": "streams.events",
-    "dead": "streams.dead",
-    "notify": "operate.notify",
-    "status": "operate.status",
-    "doctor": "operate.doctor",
-    "size": "operate.size",
-    "repartition": "operate.repartition",
-    "dashboard": "operate.dashboard",
-    "models": "training.models",
-    "series": "operate.series",
+PANELS: Mapping[str, Mapping[str, str]] = {  # the modules by command, in the order of the help and under its titles
+    "Run and watch": {
+        "demo": "operate.demo",
+        "worker": "operate.worker",
+        "status": "operate.status",
+        "doctor": "operate.doctor",
+        "dashboard": "operate.dashboard",
+        "notify": "operate.notify",
+    },
+    "Train and judge": {
+        "train": "training.train",
+        "backtest": "training.backtest",
+        "tune": "training.tune",
+        "report": "training.report",
+        "explain": "training.explain",
+        "retrain": "training.retrain",
+    },
+    "Push and read": {
+        "push": "streams.push",
+        "replay": "streams.replay",
+        "tail": "streams.tail",
+        "events": "streams.events",
+        "anomalies": "streams.events",
+        "dead": "streams.dead",
+    },
+    "Models": {"models": "training.models"},
+    "Series and data": {"series": "operate.series", "archive": "streams.archive"},
+    "Capacity": {"size": "operate.size", "repartition": "operate.repartition"},
 }
+MODULES = {name: module for modules in PANELS.values() for name, module in modules.items()}
 
 
 class CommandGroup(TyperGroup):
@@ -65,15 +70,21 @@ class _Commands(Mapping[str, Any]):
         return len(MODULES)
 
 
+def panel_of(name: str) -> str:
+    """Return the title under which the help shows a command."""
+    return next(title for title, modules in PANELS.items() if name in modules)
+
+
 def _imported(name: str) -> Any:
     """Return a command, or a group of commands, which its module calls `app`."""
     module = import_module(f"tidecast.cli.commands.{MODULES[name]}")
+    panel = panel_of(name)
     app = typer.Typer()
     app.callback()(_none)  # makes it a group, also of a single command
     if hasattr(module, "app"):
-        app.add_typer(module.app, name=name)
+        app.add_typer(module.app, name=name, rich_help_panel=panel)
     else:
-        app.command()(with_groups(getattr(module, name)))
+        app.command(rich_help_panel=panel)(with_groups(getattr(module, name)))
     return cast("TyperGroup", typer.main.get_command(app)).commands[name]
 
 
