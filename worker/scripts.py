@@ -2,7 +2,8 @@
 
 from importlib.resources import files
 
-COMPARING = ("acquire", "close", "commit", "known", "retain", "route")  # the scripts that need the functions of ids.lua
+# The scripts that need the functions of ids.lua.
+COMPARING = ("acquire", "change", "close", "commit", "known", "retain", "route")
 
 
 def script_of(name: str) -> str:

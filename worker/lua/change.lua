@@ -19,6 +19,9 @@ for key, kind in pairs(kinds) do
     return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
   end
 end
+if is_full(events) then
+  return redis.error_reply('WRONGKEY ' .. events .. ' holds the highest ids there are, so it takes no other entry')
+end
 if order ~= '' and not redis.call('HGET', orders, order) then return 0 end
 local noting = redis.call('EXISTS', changed) == 1 -- a repartition copies the states
 local i = 7

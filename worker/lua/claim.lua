@@ -38,8 +38,9 @@ if state == 'running' or state == 'waiting' then
 elseif due ~= next_ms then
   return {0, 0}
 end
+detail = string.gsub(detail, '{try}', try)
+-- The event first: if the stream takes no entry, nothing is written.
+redis.call('XADD', events, 'MAXLEN', events_kept, '*', 'kind', 'started', 'detail', detail)
 redis.call('HSET', record, 'state', 'running', 'due_ms', due, 'tries', try, 'owner', owner, 'token', token,
   'expires_ms', now + ttl_ms, 'started_ms', now)
-detail = string.gsub(detail, '{try}', try)
-redis.call('XADD', events, 'MAXLEN', events_kept, '*', 'kind', 'started', 'detail', detail)
 return {try, 0}

@@ -16,9 +16,14 @@ if last and redis.call('EXISTS', readings) == 1 then
     return redis.error_reply('NOTYET ' .. readings .. ' was deleted and started again')
   end
 end
+local epoch = redis.call('HGET', lease, 'epoch') or '0'
+if not (string.match(epoch, '^%d+$') and #epoch <= 15) then
+  return redis.error_reply('WRONGKEY the epoch in ' .. lease .. ' is ' .. epoch .. ', which is not a whole number')
+end
+-- The event first: if the stream takes no entry, nothing is written.
+if #ARGV > 1 then redis.call('XADD', events, 'MAXLEN', ARGV[1], '*', unpack(ARGV, 2)) end
 if not last then redis.call('HSET', offset, 'last', '0-0') end
 redis.call('HSET', offset, 'closed', 1)
 redis.call('HINCRBY', lease, 'epoch', 1)
 redis.call('HDEL', lease, 'owner')
-if #ARGV > 1 then redis.call('XADD', events, 'MAXLEN', ARGV[1], '*', unpack(ARGV, 2)) end
 return 1

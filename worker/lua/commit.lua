@@ -82,11 +82,16 @@ for _, pair in ipairs({{forecasts, ids[1]}, {dead, ARGV[letters] ~= '0' and ARGV
     return redis.error_reply('AHEAD ' .. pair[1] .. ' already holds entries up to ' .. newest(pair[1]))
   end
 end
--- Entries that get their ids from Redis fail after the highest id of all, when others are written already.
-local top = merged and #ids > 0 and newest(merged)
-for _, pair in ipairs({{events, ARGV[past(letters, 1)] ~= '0' and newest(events)}, {merged, top}}) do
-  if pair[2] == '18446744073709551615-18446744073709551615' then
-    return redis.error_reply('WRONGKEY ' .. pair[1] .. ' holds the highest id there is, so it takes no other entry')
+for stream, count in pairs({[events] = ARGV[past(letters, 1)], [merged or ''] = #ids}) do
+  if tonumber(count) > 0 and stream ~= '' and is_full(stream) then
+    return redis.error_reply('WRONGKEY ' .. stream .. ' holds the highest ids there are, so it takes no other entry')
+  end
+end
+-- A worker that acquires the partition again corrects a count that is not a number.
+for i = at, fields - 1, 2 do
+  local count = redis.call('HGET', offset, ARGV[i])
+  if count and not (string.match(count, '^-?%d+$') and #count <= 16) then
+    return redis.error_reply('CONFLICT ' .. ARGV[i] .. ' in ' .. offset .. ' is not a count')
   end
 end
 
@@ -115,6 +120,7 @@ local function add(stream, kept, id, ...)
   end
 end
 local entry = {}
+local top = merged and #ids > 0 and newest(merged)
 for k = 1, #ids do
   local n = 0
   for j = 2, #names do

@@ -23,3 +23,8 @@ local function newest(stream)
   return named(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
 end
 
+-- Return whether a stream has ids for fewer than a million other entries: XADD fails after the highest one.
+local function is_full(stream)
+  return string.match(newest(stream), '^18446744073709551615%-18446744073709%d%d%d%d%d%d$') ~= nil
+end
+

@@ -10,6 +10,9 @@ end
 local streams = tonumber(ARGV[1])
 local last = redis.call('HMGET', routed, unpack(ARGV, 2, 1 + streams))
 local top = newest(readings)
+if is_full(readings) then
+  return redis.error_reply('WRONGKEY ' .. readings .. ' holds the highest ids there are, so it takes no other entry')
+end
 local repeated = 0
 local i = 2 + streams
 while i <= #ARGV do

@@ -6,23 +6,23 @@
 -- Returns 1, or 0 if the claim was lost.
 local record, events = unpack(KEYS)
 local token, outcome, at_ms, events_kept, detail = unpack(ARGV)
-local state, held, due = unpack(redis.call('HMGET', record, 'state', 'token', 'due_ms'))
+local state, held, runs, tries = unpack(redis.call('HMGET', record, 'state', 'token', 'runs', 'tries'))
 if held ~= token then return 0 end
 if state ~= 'running' then return 1 end
+local function whole(text) -- 0 if the text is not a whole number
+  return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or 0
+end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 if outcome == 'finished' or outcome == 'failed' then
-  redis.call('HSET', record, 'state', outcome, 'next_ms', at_ms, 'ended_ms', now, 'detail', detail)
-  local runs = redis.call('HGET', record, 'runs')
-  if runs and not (string.match(runs, '^%d+$') and #runs <= 15) then -- it is not a whole number
-    redis.call('HSET', record, 'runs', 0)
-  end
-  redis.call('HINCRBY', record, 'runs', 1)
-  redis.call('HDEL', record, 'owner', 'expires_ms', 'retry_ms')
+  -- The event first: if the stream takes no entry, nothing is written.
   redis.call('XADD', events, 'MAXLEN', events_kept, '*', 'kind', outcome, 'detail', detail)
+  redis.call('HSET', record, 'state', outcome, 'next_ms', at_ms, 'ended_ms', now, 'detail', detail,
+    'runs', whole(runs) + 1)
+  redis.call('HDEL', record, 'owner', 'expires_ms', 'retry_ms')
 else
   redis.call('HSET', record, 'state', 'waiting', 'retry_ms', at_ms, 'detail', detail)
-  if outcome == 'released' then redis.call('HINCRBY', record, 'tries', -1) end
+  if outcome == 'released' then redis.call('HSET', record, 'tries', math.max(0, whole(tries) - 1)) end
   redis.call('HDEL', record, 'owner', 'expires_ms')
 end
 return 1

@@ -1,7 +1,9 @@
 """Batches and server versions that the tests of a partition share."""
 
 from collections import Counter
+from collections.abc import Callable
 
+import pytest
 from redis import Redis
 
 from tests.harness.forecasts import together
@@ -34,3 +36,20 @@ def major(redis: Redis) -> int:
 def counted(redis: Redis, lost: int) -> int:
     """Return the number of lost readings as documented: 0 before Redis 7, where it is unknown."""
     return lost if major(redis) >= 7 else 0
+
+
+def everything(redis: Redis) -> dict[bytes, object]:
+    """Return every key with all that it holds; dumps differ between equal streams, their entries do not."""
+    dumps: dict[bytes, object] = {}
+    for key in redis.scan_iter():
+        dumps[key] = redis.dump(key)
+    return dumps
+
+
+def refused(redis: Redis, kind: type[Exception] | tuple[type[Exception], ...], act: Callable[[], object]) -> str:
+    """Return the message of a refusal; check that it changed nothing at all."""
+    before = everything(redis)
+    with pytest.raises(kind) as caught:
+        act()
+    assert before == everything(redis)
+    return str(caught.value)

@@ -1,16 +1,14 @@
 """The worker's Redis commands against a real server: leases, reading by offset, the atomic commit."""
 
-from collections.abc import Callable
-
 import pytest
 from redis import Redis
 
-from tests.worker.partition.harness import counted, forecast, major, outcome
+from tests.worker.partition.harness import counted, everything, forecast, major, outcome, refused
 from tidecast.connection.lag import Lag, Progress
 from tidecast.connection.partitions import offset_of
 from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.settings import Settings, WorkerSettings
-from tidecast.wire import Event, Forecast, keys_of
+from tidecast.wire import Forecast, keys_of
 from worker.partition.stream import Stream
 
 MAX_SEQ = 18_446_744_073_709_551_615
@@ -30,23 +28,6 @@ def held(redis: Redis, stream: Stream) -> int:
     epoch = stream.acquire("me")
     assert epoch is not None
     return epoch
-
-
-def everything(redis: Redis) -> dict[bytes, object]:
-    """Return every key with all that it holds; dumps differ between equal streams, their entries do not."""
-    dumps: dict[bytes, object] = {}
-    for key in redis.scan_iter():
-        dumps[key] = redis.dump(key)
-    return dumps
-
-
-def refused(redis: Redis, kind: type[Exception], act: Callable[[], object]) -> str:
-    """Return the message of a refusal; check that it changed nothing at all."""
-    before = everything(redis)
-    with pytest.raises(kind) as caught:
-        act()
-    assert before == everything(redis)
-    return str(caught.value)
 
 
 # Leases
@@ -220,17 +201,6 @@ def test_commit_refuses_streams_that_are_ahead_before_any_write(
     batch = outcome("3-0", "1-0", "3-0", dead=("1-0",))
     error = refused(redis, StreamError, lambda: stream.commit(held, "0-0", batch))
     assert error.startswith(f"{key} already holds entries up to {newest}")
-
-
-@pytest.mark.parametrize("key", ["events", "all-forecasts"])
-def test_commit_refuses_streams_that_take_no_entry_before_any_write(redis: Redis, held: int, key: str) -> None:
-    """Redis gives no id after the highest one: the script would stop with the forecasts written, but no offset."""
-    stream = Stream(redis, keys_of(), WorkerSettings(), merged="all-forecasts")
-    redis.xadd(key, {"foreign": 1}, id=f"{MAX_SEQ}-{MAX_SEQ}")
-    batch = outcome("3-0", "1-0", "3-0")
-    batch.events = [Event("stuck", "why", "a")]
-    error = refused(redis, StreamError, lambda: stream.commit(held, "0-0", batch))
-    assert error.startswith(f"{key} holds the highest id")
 
 
 def test_a_foreign_entry_that_was_deleted_still_counts(stream: Stream, redis: Redis, held: int) -> None:
