@@ -11,7 +11,7 @@ from tidecast.connection import connect
 from tidecast.connection.known_series import answered_series
 from tidecast.connection.partitions import at_present, server_ms
 from tidecast.connection.records.mutes import read_mutes
-from tidecast.errors import StoreError
+from tidecast.errors import StateError, StoreError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.suggestions import did_you_mean
@@ -33,6 +33,7 @@ class SeriesRow:
         newest_ms: the time of its newest reading, epoch milliseconds; None without a state.
         champion: the version of its model that answers; None without one.
         unit: of its values, by the setting `series.units`.
+        fault: why its state or its model's pointer cannot be read, with the remedy; None if they can.
     """
 
     series: str
@@ -41,6 +42,7 @@ class SeriesRow:
     newest_ms: int | None
     champion: int | None
     unit: str
+    fault: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -56,7 +58,6 @@ def list_series(settings: Settings, pattern: str = "*") -> list[SeriesRow]:
 
     Raises:
         SettingsError: Redis stores no valid number of partitions.
-        StateError: a state is of another format.
     """
     store = ModelStore(settings.store)
     with connect(settings) as redis:
@@ -72,7 +73,6 @@ def describe_series(settings: Settings, series: str) -> dict[str, Any]:
 
     Raises:
         StoreError: the series does not exist.
-        StateError: its state is of another format.
     """
     store = ModelStore(settings.store)
     with connect(settings) as redis:
@@ -85,9 +85,7 @@ def describe_series(settings: Settings, series: str) -> dict[str, Any]:
             remedy = did_you_mean(series, names) if names else "push a reading of it first"
             raise StoreError(f"no series {series!r}: {remedy}")
         row = _row(series, head, store, settings)
-        names_of_fields = field_names(series, int(StateHead.decode(head).window.capacity)) if head else []
-        names_of_fields += bin_field_names(series)
-        stored = cast("list[bytes | None]", redis.hmget(keys.state, names_of_fields))
+        stored = cast("list[bytes | None]", redis.hmget(keys.state, _fields(series, head)))
         return row.as_dict() | {
             "versions": versions,
             "former_names": store.former_names(series),
@@ -99,15 +97,32 @@ def describe_series(settings: Settings, series: str) -> dict[str, Any]:
 
 
 def _row(series: str, head: bytes | None, store: ModelStore, settings: Settings) -> SeriesRow:
-    window = StateHead.decode(head).window if head else None
-    return SeriesRow(
-        series,
-        layout_of(settings).partition_of(series),
-        int(window.appended) if window is not None else None,
-        int(window.last_ts) if window is not None else None,
-        store.champion(series),
-        settings.series.unit_of(series),
-    )
+    """Return a series' row; what cannot be read is left out, and named in its fault."""
+    faults = []
+    readings = newest_ms = champion = None
+    try:
+        if head is not None:
+            window = StateHead.decode(head).window
+            readings = int(window.appended)
+            newest_ms = int(window.last_ts)
+    except StateError as exc:
+        faults.append(str(exc))
+    try:
+        champion = store.champion(series)
+    except StoreError as exc:
+        faults.append(str(exc))
+    partition = layout_of(settings).partition_of(series)
+    unit = settings.series.unit_of(series)
+    return SeriesRow(series, partition, readings, newest_ms, champion, unit, "; ".join(faults) or None)
+
+
+def _fields(series: str, head: bytes | None) -> list[str]:
+    """Return the names of the fields with the state of a series; of a state that cannot be read only some."""
+    try:
+        rows = int(StateHead.decode(head).window.capacity) if head else 0
+    except StateError:
+        rows = 0
+    return [*(field_names(series, rows) if head else []), *bin_field_names(series)]
 
 
 def _heads(redis: Redis, settings: Settings, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -41,6 +41,23 @@ def tidecast(settings: Settings, capsys: pytest.CaptureFixture[str], *words: str
     return code, "".join(line for line in lines if "[info " not in line)
 
 
+def test_a_series_that_cannot_be_read_is_listed_with_the_others(
+    answered: Settings, redis: Redis, store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One state of a foreign format, and one damaged pointer, hide no other series."""
+    redis.hset("state", "b", b"\x01 of another version")
+    (store.folder("a") / "champion").write_text("newest")
+    code, text = tidecast(answered, capsys, "list")
+    assert 0 == code
+    assert "\na: " in text
+    assert "holds no version's number: promote one" in text
+    assert "\nb: state format" in text
+    rows = json.loads(tidecast(answered, capsys, "list", "--json")[1])
+    assert [("a", 37, None), ("b", None, None)] == [(row["series"], row["readings"], row["champion"]) for row in rows]
+    assert all(row["fault"] for row in rows)
+    assert "fault: state format" in tidecast(answered, capsys, "show", "b")[1]
+
+
 def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
     answered: Settings,
     redis: Redis,

@@ -36,6 +36,9 @@ def list_all(
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)
+    for row in rows:
+        if row.fault:
+            typer.echo(f"{row.series}: {row.fault}", err=True)
 
 
 def show(series: SeriesName, *, as_json: JsonOption = False, installation: InstallationOptions) -> None:
