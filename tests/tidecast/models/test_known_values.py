@@ -90,3 +90,22 @@ def test_the_calendar_turns_with_the_local_clock() -> None:
         phases = KnownInputs(CALENDAR, HOUR, special).look_up(None, "a", np.array([ts]), 0)[0]
         angle = 2 * np.pi * 4 / 365.25
         np.testing.assert_allclose([0, 1, 0, 1, np.sin(angle), np.cos(angle)], phases, atol=1e-12)
+
+
+def test_values_known_before_a_moment_are_forgotten() -> None:
+    """Later corrections stay; who keeps a table of values notices the change."""
+    values = KnownValues()
+    times = np.array([10, 20, 30], np.int64)
+    values.add("a", "price", times, np.array([1.0, 2.0, 3.0]), np.array([5, 6, 7], np.int64))
+    values.add("a", "price", times[:1], np.array([9.0]), 8)
+    values.add("a", "wind", times, np.array([1.0, 2.0, 3.0]), 5)
+    values.add("*", "price", times, np.array([7.0, 7.0, 7.0]), 9)
+    before = values.changes("a")
+    for _ in values.forget(7):
+        pass
+    assert before != values.changes("a")
+    assert ("price",) == values.fields("a")
+    np.testing.assert_array_equal([[9], [7], [3]], values.look_up("a", ["price"], times, 9, 1))
+    for _ in values.forget(9):
+        pass
+    np.testing.assert_array_equal([[7], [7], [7]], values.look_up("a", ["price"], times, 9, 1))

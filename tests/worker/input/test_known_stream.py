@@ -19,7 +19,7 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 from tidecast.wire import DeadLetter
-from worker.known_stream import KnownStream
+from worker.known_stream import FORGET_EVERY_S, LOOK_EVERY_S, KnownStream
 from worker.loop import Worker
 from worker.metrics import Health
 
@@ -94,6 +94,39 @@ def test_a_pattern_gives_values_to_all_its_series(worker: Worker, store: ModelSt
     worker.step(NOW)
     assert [pytest.approx(5)] == moves(redis, "a")
     assert [pytest.approx(8)] == moves(redis, "b")
+
+
+def test_values_whose_entries_were_trimmed_are_forgotten(settings: Settings, redis: Redis) -> None:
+    """A worker that runs for years holds no more than the stream, and knows what a restarted one would know."""
+    for n in range(1, 301):
+        push(redis, f"{n}-0", n, series=f"s{n % 150}")
+    known = KnownStream(redis, settings, Health())
+    known.look(0.0)
+    redis.xtrim("known", maxlen=100, approximate=False)
+    for step in range(6):  # a part of the sources in each step, and not all the time
+        push(redis, f"{1000 + step}-0", 2000 + step)
+        known.look(FORGET_EVERY_S + LOOK_EVERY_S * step)
+    again = KnownStream(redis, settings, Health())
+    again.look(0.0)
+    for series in ("a", *(f"s{n}" for n in range(150))):
+        assert held(again, series) == held(known, series)
+    assert 106 == sum(len(held(known, series)) for series in ("a", *(f"s{n}" for n in range(150))))
+    assert () == known.values.fields("s10")
+    redis.delete("known")
+    for step in range(7, 30):
+        known.look(FORGET_EVERY_S * step)
+    assert [] == held(known, "a")
+    push(redis, "2000-0", 8)
+    known.look(FORGET_EVERY_S * 30)
+    redis.delete("known")
+    push(redis, "5-0", 7)  # the stream is another one, as its ids are lower
+    known.look(FORGET_EVERY_S * 31)
+    assert [(7000, 5)] == held(known, "a")
+
+
+def held(known: KnownStream, series: str) -> list[tuple[int, int]]:
+    """Return the times of the values of a series, and their moments."""
+    return [pair for _, _, ts, moments, _ in known.values.of(series) for pair in zip(ts, moments, strict=True)]
 
 
 def test_bad_entries_become_dead_letters_once(settings: Settings, redis: Redis, redis_server: EmbeddedRedis) -> None:

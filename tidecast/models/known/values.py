@@ -58,6 +58,20 @@ class _Column:
             order = np.lexsort((known_at, ts))
             self._hold(ts[order], known_at[order], values[order])
 
+    def forget(self, before: int) -> bool:
+        """Remove the values that were known before a moment; return whether there were any."""
+        self.sort()
+        kept = self.known_at >= before
+        if kept.all():
+            return False
+        self._hold(self.ts[kept], self.known_at[kept], self.values[kept])
+        return True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no value."""
+        return not len(self.ts)
+
     def _hold(self, ts: Int64, known_at: Int64, values: Float) -> None:
         self.ts = ts
         self.known_at = known_at
@@ -99,6 +113,24 @@ class KnownValues:
             column.sort()
         additions, latest = self._changes.get(source, (0, ALWAYS))
         self._changes[source] = additions + 1, max(latest, int(moments.max()))
+
+    def forget(self, before: int) -> Iterator[None]:
+        """Remove the values that were known before a moment; yield after each field of a source.
+
+        Args:
+            before: epoch milliseconds.
+        """
+        for source, name in [(source, name) for source, columns in self._columns.items() for name in columns]:
+            columns = self._columns[source]
+            if columns[name].forget(before):
+                additions, latest = self._changes[source]
+                self._changes[source] = additions + 1, latest
+            if columns[name].is_empty:
+                del columns[name]
+            if not columns:
+                del self._columns[source]
+                self._matching.clear()
+            yield
 
     def changes(self, series: str) -> tuple[tuple[int, ...], int]:
         """Return the numbers of additions to the sources of a series, and the latest moment of their values."""
