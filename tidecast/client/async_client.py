@@ -22,6 +22,7 @@ from tidecast.client.addresses import (
 )
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
+from tidecast.client.failover import async_left_if_stale
 from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect_async
 from tidecast.connection.cluster import AsyncCluster, StreamReply
@@ -55,7 +56,8 @@ class AsyncClient:
         connection = await self._pushing()
         at = self._at
         keys = at.keys_of(fields)
-        entry_id = cast("bytes", await connection.xadd(keys.readings, cast("Any", fields))).decode()
+        async with async_left_if_stale(connection):
+            entry_id = cast("bytes", await connection.xadd(keys.readings, cast("Any", fields))).decode()
         await self._note(connection, at, {keys: entry_id})
         return entry_id
 
@@ -73,17 +75,23 @@ class AsyncClient:
             at = self._at
             all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
             part = [(keys.readings, fields) for keys, fields in zip(all_keys, chunk_of_fields, strict=True)]
-            if isinstance(connection, AsyncCluster):
-                added = await connection.add_many(part)
-            else:
-                async with connection.pipeline(transaction=False) as pipeline:
-                    for key, fields in part:
-                        pipeline.xadd(key, cast("Any", fields))
-                    added = await pipeline.execute()
+            async with async_left_if_stale(connection):
+                added = await self._add_many(connection, part)
             some = [entry_id.decode() for entry_id in added]
             await self._note(connection, at, dict(zip(all_keys, some, strict=True)))
             ids += some
         return ids
+
+    async def _add_many(
+        self, connection: redis.asyncio.Redis | AsyncCluster, part: list[tuple[str, Fields]]
+    ) -> list[bytes]:
+        """Add entries, each to its stream, in one round trip; return their ids."""
+        if isinstance(connection, AsyncCluster):
+            return await connection.add_many(part)
+        async with connection.pipeline(transaction=False) as pipeline:
+            for key, fields in part:
+                pipeline.xadd(key, cast("Any", fields))
+            return await pipeline.execute()
 
     async def _note(
         self, connection: redis.asyncio.Redis | AsyncCluster, at: Addresses, newest: dict[Keys, str]
@@ -129,7 +137,8 @@ class AsyncClient:
         key, fields = self._at.known_entry(series, values, ts)
         connection = await self._checked()
         kept = self._at.known_kept
-        return cast("bytes", await connection.xadd(key, cast("Any", fields), maxlen=kept)).decode()
+        async with async_left_if_stale(connection):
+            return cast("bytes", await connection.xadd(key, cast("Any", fields), maxlen=kept)).decode()
 
     def forecasts(
         self,
@@ -291,11 +300,12 @@ class AsyncFollower(AsyncIterator[T]):
         slice_ms = self._course.wait_ms
         count = self._course.portion.count
         try:
-            if isinstance(connection, AsyncCluster):
-                reply = await connection.read_each(position, count, slice_ms)
-            else:
-                entries = await connection.xread(cast("Any", position), count=count, block=slice_ms)
-                reply = cast("StreamReply", entries)
+            async with async_left_if_stale(connection):
+                if isinstance(connection, AsyncCluster):
+                    reply = await connection.read_each(position, count, slice_ms)
+                else:
+                    entries = await connection.xread(cast("Any", position), count=count, block=slice_ms)
+                    reply = cast("StreamReply", entries)
         except Exception:
             await self._connected()  # if another task closed the client, raise ClosedError instead
             raise

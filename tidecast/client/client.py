@@ -25,6 +25,7 @@ from tidecast.client.addresses import (
 )
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
+from tidecast.client.failover import left_if_stale
 from tidecast.client.following import NEXT, Following, following, newest_id
 from tidecast.connection import check_address, connect
 from tidecast.connection.cluster import Cluster, StreamReply
@@ -82,7 +83,8 @@ class Client:
         connection = self._pushing()
         at = self._at
         keys = at.keys_of(fields)
-        entry_id = cast("bytes", connection.xadd(keys.readings, cast("Any", fields))).decode()
+        with left_if_stale(connection):
+            entry_id = cast("bytes", connection.xadd(keys.readings, cast("Any", fields))).decode()
         self._note(connection, at, {keys: entry_id})
         return entry_id
 
@@ -107,17 +109,21 @@ class Client:
             at = self._at
             all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
             part = [(keys.readings, fields) for keys, fields in zip(all_keys, chunk_of_fields, strict=True)]
-            if isinstance(connection, Cluster):
-                added = connection.add_many(part)
-            else:
-                with connection.pipeline(transaction=False) as pipeline:
-                    for key, fields in part:
-                        pipeline.xadd(key, cast("Any", fields))
-                    added = pipeline.execute()
+            with left_if_stale(connection):
+                added = self._add_many(connection, part)
             some = [entry_id.decode() for entry_id in added]
             self._note(connection, at, dict(zip(all_keys, some, strict=True)))
             ids += some
         return ids
+
+    def _add_many(self, connection: redis.Redis | Cluster, part: list[tuple[str, Fields]]) -> list[bytes]:
+        """Add entries, each to its stream, in one round trip; return their ids."""
+        if isinstance(connection, Cluster):
+            return connection.add_many(part)
+        with connection.pipeline(transaction=False) as pipeline:
+            for key, fields in part:
+                pipeline.xadd(key, cast("Any", fields))
+            return pipeline.execute()
 
     def _note(self, connection: redis.Redis | Cluster, at: Addresses, newest: dict[Keys, str]) -> None:
         """Note the newest reading of each stream; if another thread has left the layout meanwhile, wait for them."""
@@ -179,7 +185,9 @@ class Client:
         """
         key, fields = self._at.known_entry(series, values, ts)
         kept = self._at.known_kept
-        return cast("bytes", self._checked().xadd(key, cast("Any", fields), maxlen=kept)).decode()
+        connection = self._checked()
+        with left_if_stale(connection):
+            return cast("bytes", connection.xadd(key, cast("Any", fields), maxlen=kept)).decode()
 
     def forecasts(
         self,
@@ -358,10 +366,11 @@ class _Follower(Iterator[T]):
         slice_ms = self._course.wait_ms
         count = self._course.portion.count
         try:
-            if isinstance(connection, Cluster):
-                reply = connection.read_each(position, count, slice_ms)
-            else:
-                reply = cast("StreamReply", connection.xread(cast("Any", position), count=count, block=slice_ms))
+            with left_if_stale(connection):
+                if isinstance(connection, Cluster):
+                    reply = connection.read_each(position, count, slice_ms)
+                else:
+                    reply = cast("StreamReply", connection.xread(cast("Any", position), count=count, block=slice_ms))
         except Exception:
             self._connected()  # if another thread closed the client, raise ClosedError instead
             raise

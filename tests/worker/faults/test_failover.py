@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from redis import Redis
 
-from tests.chaos.faults.proxy import Proxy
 from tests.harness.connections import connected
 from tests.harness.events import happen
 from tests.harness.patience import until
+from tests.harness.servers.failover import Failover, two_servers
 from tests.worker.harness import elsewhere, running
 from tests.worker.notify.harness import TTL_S, Inbox
 from tests.worker.retraining.harness import FINISH, record, stand_in
-from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.settings import NotifySettings, RetrainSettings, Settings
 from tidecast.wire import Event
 from worker.backoff import Backoff
@@ -31,44 +29,11 @@ from worker.stop import Stop
 pytestmark = pytest.mark.settings(worker={"block": "1ms"})
 
 
-class Failover:
-    """A master and its replica behind one address.
-
-    Attributes:
-        url: the address.
-        old: a client of the first master.
-        new: a client of its replica, the next master.
-    """
-
-    def __init__(self, proxy: Proxy, old: EmbeddedRedis, new: EmbeddedRedis) -> None:
-        self.url = proxy.url
-        self.old = Redis.from_url(old.url, protocol=2)
-        self.new = Redis.from_url(new.url, protocol=2)
-        self._proxy = proxy
-        self._ports = old.port, new.port
-        self.new.replicaof("127.0.0.1", old.port)  # type: ignore[no-untyped-call]
-
-    def take_place(self) -> None:
-        """Exchange the roles once the replica has all data; open connections stay."""
-        self.old.set("last", 1)
-        until(lambda: self.new.get("last"))
-        self.new.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
-        self.old.replicaof("127.0.0.1", self._ports[1])  # type: ignore[no-untyped-call]
-        self._proxy.lead(self._ports[1])
-
-
 @pytest.fixture
 def failover(redis_program: str) -> Iterator[Failover]:
     """Two servers that exchange their roles on demand."""
-    with (
-        EmbeddedRedis(redis_program) as old,
-        EmbeddedRedis(redis_program) as new,
-        Proxy(old.port) as proxy,
-    ):
-        pair = Failover(proxy, old, new)
+    with two_servers(redis_program) as pair:
         yield pair
-        pair.old.close()
-        pair.new.close()
 
 
 def failures(health: Health) -> float:
