@@ -10,19 +10,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.errors import Conflict, Fenced, TidecastError, Unavailable
+from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.models.store import ModelStore
 from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.wire import Layout, layout_of
-from worker.acl import explain
 from worker.backoff import Backoff
 from worker.census import Census
 from worker.known_stream import KnownStream
 from worker.layout.layouts import Layouts, Parts
 from worker.layout.router import Router
-from worker.log_limiter import LogLimiter
 from worker.membership import Membership
 from worker.metrics import Health
 from worker.model_loader import ModelLoader
@@ -32,7 +30,7 @@ from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.redis_failures import is_stale, kind_of, refusals_explained
+from worker.redis_failures import FailureLog, is_stale, kind_of, refusals_explained
 from worker.stop import Stop
 
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
@@ -80,7 +78,7 @@ class Worker:
         self._failures = 0  # consecutive failures of what all partitions share: membership and the store
         self._backoff = Backoff(settings.worker.lease)
         self._pauses = 0
-        self._limiter = LogLimiter()
+        self._failure_log = FailureLog(health)
 
     def _take(self, parts: Parts) -> None:
         """Serve the partitions of a layout."""
@@ -357,8 +355,8 @@ class Worker:
         return answered
 
     def _count_series(self) -> None:
-        """Record how many partitions are held, and from time to time how many series are in which condition."""
-        self._health.holding(self.held)
+        """Record whether partitions are served, and from time to time how many series are in which condition."""
+        self._show_readiness()
         counts = self._census.step(time.monotonic())
         if counts is not None:
             self._health.series(counts)
@@ -380,15 +378,15 @@ class Worker:
     def _report(self, kind: str, exc: Exception, pause_s: float) -> bool:
         """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""
         self._pauses += 1
-        self._health.failed(kind)
-        error = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        times = self._limiter.count(f"{kind} {error}")
-        if times:
-            unforeseen = kind == "step" and not isinstance(exc, TidecastError)
-            log.error(
-                "step failed", kind=kind, error=error, pause_s=round(pause_s, 3), times=times, exc_info=unforeseen
-            )
-        return times > 0
+        logged = self._failure_log.report(kind, exc, pause_s)
+        self._show_readiness()
+        return logged
+
+    def _show_readiness(self) -> None:
+        """Let `/readyz` show whether a partition is held and served: not while each one's last step has failed."""
+        served = not self._failures and any(each.held and not each.failures for each in self._consumers)
+        failing = self._failures or any(each.failures for each in self._consumers)
+        self._health.holding(self.held, self._failure_log.newest if failing and not served else "")
 
 
 def _sum(answered: Sequence[int | None]) -> int | None:

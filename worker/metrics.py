@@ -43,7 +43,7 @@ class Health:
         retraining: the metrics of scheduled runs.
         notify: the metrics of notifications.
         own_experts: what experts of the users' own cost.
-        ready: set while a partition is held and its state is loaded.
+        ready: set while a partition is held and served.
         compiling: set while functions compile: some seconds, once on a machine.
     """
 
@@ -51,6 +51,7 @@ class Health:
         self.registry = CollectorRegistry()
         self.ready = threading.Event()
         self.compiling = threading.Event()
+        self._failing = ""
         self._add_batches()
         self._add_partitions()
         self.models = self._gauge("models", "Models loaded.")
@@ -201,10 +202,11 @@ class Health:
         self._known.labels("taken").inc(taken)
         self._known.labels("rejected").inc(rejected)
 
-    def holding(self, partitions: int) -> None:
-        """Record how many partitions are held."""
+    def holding(self, partitions: int, failing: str = "") -> None:
+        """Record how many partitions are held, and why none of them is served; empty: they are."""
         self._held.set(partitions)
-        if partitions:
+        self._failing = failing
+        if partitions and not failing:
             self.ready.set()
         else:
             self.ready.clear()
@@ -224,9 +226,11 @@ class Health:
             return metrics
         statuses = {"/healthz": "200 OK", "/readyz": "200 OK" if self.ready.is_set() else "503 Service Unavailable"}
         status = statuses.get(str(path), "404 Not Found")
-        start(status, [("Content-Type", "text/plain")])
-        reason = ": compiling, once on this machine" if status.startswith("503") and self.compiling.is_set() else ""
-        return [f"{status}{reason}\n".encode()]
+        start(status, [("Content-Type", "text/plain; charset=utf-8")])
+        reason = ""
+        if status.startswith("503"):
+            reason = "compiling, once on this machine" if self.compiling.is_set() else self._failing
+        return [f"{status}: {reason}\n".encode() if reason else f"{status}\n".encode()]
 
 
 class RetrainMetrics:

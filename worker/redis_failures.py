@@ -1,16 +1,21 @@
-"""Map Redis errors to worker errors: a lost partition, a wrong key, or a temporary refusal."""
+"""Map Redis errors to worker errors: a lost partition, a wrong key, or a temporary refusal; log failed steps."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
+import structlog
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import lacks_right
 from tidecast.connection.refusals import NO_RIGHT, STALE, code_of, refusal
-from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
+from tidecast.errors import Conflict, Fenced, StreamError, TidecastError, Unavailable
 from worker.acl import explain
+from worker.log_limiter import LogLimiter
+from worker.metrics import Health
+
+log = structlog.get_logger("tidecast.worker")
 
 # Error codes of the worker's own scripts.
 _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
@@ -77,3 +82,30 @@ def reconnect_if_stale(redis: Redis | None, exc: Exception) -> None:
     """Close the connections of a pool if one of them leads to a replica; a cluster's client finds the master itself."""
     if isinstance(redis, Redis) and is_stale(exc):
         redis.connection_pool.disconnect()
+
+
+class FailureLog:
+    """Counts and logs failed steps, equal ones less and less often.
+
+    Args:
+        health: the metrics.
+
+    Attributes:
+        newest: the last failure as text; empty before the first.
+    """
+
+    def __init__(self, health: Health) -> None:
+        self.newest = ""
+        self._health = health
+        self._limiter = LogLimiter()
+
+    def report(self, kind: str, exc: Exception, pause_s: float) -> bool:
+        """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""
+        self._health.failed(kind)
+        self.newest = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
+        times = self._limiter.count(f"{kind} {self.newest}")
+        if times:
+            unforeseen = kind == "step" and not isinstance(exc, TidecastError)
+            pause_s = round(pause_s, 3)
+            log.error("step failed", kind=kind, error=self.newest, pause_s=pause_s, times=times, exc_info=unforeseen)
+        return times > 0

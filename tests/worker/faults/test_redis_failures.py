@@ -100,6 +100,22 @@ def test_a_worker_waits_out_a_refusal_by_itself(redis: Redis, settings: Settings
     assert stop.longest_s > 0.5
 
 
+def test_an_idle_worker_is_not_ready_while_its_steps_fail(redis: Redis, settings: Settings) -> None:
+    """An orchestrator must not go on with a rollout; `/readyz` names the cause, and is well again by itself."""
+    health = Health()
+    worker = new_worker(settings, health)
+    worker.step(time.time(), Impatient(2))
+    assert health.ready.is_set()
+    with demoted(redis):
+        worker._consumers[0]._lease.renewed(0.0)  # it is due to be renewed
+        worker.step(time.time(), Impatient(2))
+        assert not health.ready.is_set()
+        body = b"".join(health._answer({"PATH_INFO": "/readyz"}, lambda *_: None)).decode()
+        assert body.startswith(f"503 Service Unavailable: Unavailable: {REMEDIES['READONLY']}")
+    worker.step(time.time(), Impatient(2))
+    assert health.ready.is_set()
+
+
 def test_a_worker_may_start_while_redis_refuses(redis: Redis, settings: Settings) -> None:
     """It takes its partition as soon as it is let."""
     worker = new_worker(settings)
