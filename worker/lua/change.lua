@@ -23,35 +23,41 @@ if is_full(events) then
   return redis.error_reply('WRONGKEY ' .. events .. ' holds the highest ids there are, so it takes no other entry')
 end
 if order ~= '' and not redis.call('HGET', orders, order) then return 0 end
-local noting = redis.call('EXISTS', changed) == 1 -- a repartition copies the states
-local i = 7
-local function in_parts(command, key, stop, width) -- parts that fit on the Lua stack
-  while i <= stop do
-    local last = math.min(i + 3999, stop)
-    redis.call(command, key, unpack(ARGV, i, last))
-    for j = i, noting and last or 0, width do redis.call('SADD', changed, ARGV[j]) end
-    i = last + 1
+-- A command that the user may not call fails: these need the same rights as those below, and change nothing yet.
+redis.call('HSET', lease, 'epoch', epoch)
+redis.call('HDEL', lease, '')
+local i = 7 + ARGV[6]
+local series = i + 1
+local named_to = i + 2 * ARGV[i]
+i = named_to + 2
+for _ = 1, ARGV[named_to + 1] do i = i + 1 + ARGV[i] end
+local written = i -- the place of the first field to write
+if redis.call('EXISTS', changed) == 1 then -- a repartition copies the states
+  for j = 7, 6 + ARGV[6] do redis.call('SADD', changed, ARGV[j]) end
+  for j = written, #ARGV, 2 do redis.call('SADD', changed, ARGV[j]) end
+end
+-- The events first: if the stream takes no entry, nothing is written.
+i = named_to + 2
+while i < written do
+  redis.call('XADD', events, 'MAXLEN', events_kept, '*', unpack(ARGV, i + 1, i + ARGV[i]))
+  i = i + 1 + ARGV[i]
+end
+local function in_parts(command, key, first, stop) -- parts that fit on the Lua stack
+  while first <= stop do
+    local last = math.min(first + 3999, stop)
+    redis.call(command, key, unpack(ARGV, first, last))
+    first = last + 1
   end
 end
-in_parts('HDEL', state, 6 + tonumber(ARGV[6]), 1)
-local series = tonumber(ARGV[i])
-i = i + 1
-for _ = 1, series do
-  local old, new = ARGV[i], ARGV[i + 1]
+in_parts('HDEL', state, 7, 6 + ARGV[6])
+for j = series, named_to, 2 do
+  local old, new = ARGV[j], ARGV[j + 1]
   local mute = redis.call('HGET', muted, old)
   if new ~= '' then redis.call('HDEL', muted, new) end
   if mute and new ~= '' then redis.call('HSET', muted, new, mute) end
   if mute then redis.call('HDEL', muted, old) end
-  i = i + 2
 end
-local count = tonumber(ARGV[i])
-i = i + 1
-for _ = 1, count do
-  local width = tonumber(ARGV[i])
-  redis.call('XADD', events, 'MAXLEN', events_kept, '*', unpack(ARGV, i + 1, i + width))
-  i = i + 1 + width
-end
-in_parts('HSET', state, #ARGV, 2)
+in_parts('HSET', state, written, #ARGV)
 if handed ~= '' then redis.call('HSET', others, order, handed) end
 if left ~= '' then
   redis.call('HSET', orders, order, left)

@@ -39,7 +39,8 @@ elseif due ~= next_ms then
   return {0, 0}
 end
 detail = string.gsub(detail, '{try}', try)
--- The event first: if the stream takes no entry, nothing is written.
+-- The event first: if the stream takes no entry, nothing is written. Nor if the user may not call HSET.
+if next_ms then redis.call('HSET', record, 'next_ms', next_ms) end
 redis.call('XADD', events, 'MAXLEN', events_kept, '*', 'kind', 'started', 'detail', detail)
 redis.call('HSET', record, 'state', 'running', 'due_ms', due, 'tries', try, 'owner', owner, 'token', token,
   'expires_ms', now + ttl_ms, 'started_ms', now)

@@ -20,6 +20,9 @@ local epoch = redis.call('HGET', lease, 'epoch') or '0'
 if not (string.match(epoch, '^%d+$') and #epoch <= 15) then
   return redis.error_reply('WRONGKEY the epoch in ' .. lease .. ' is ' .. epoch .. ', which is not a whole number')
 end
+-- A command that the user may not call fails: these need the same rights as those below, and change nothing yet.
+redis.call('HSET', lease, 'epoch', redis.call('HINCRBY', lease, 'epoch', 0))
+redis.call('HDEL', lease, '')
 -- The event first: if the stream takes no entry, nothing is written.
 if #ARGV > 1 then redis.call('XADD', events, 'MAXLEN', ARGV[1], '*', unpack(ARGV, 2)) end
 if not last then redis.call('HSET', offset, 'last', '0-0') end

@@ -60,6 +60,14 @@ if last == to and (from ~= to or stored()) then return 'ALREADY' end
 if last ~= from then
   return redis.error_reply('CONFLICT the offset is ' .. tostring(last) .. ', the batch started from ' .. from)
 end
+-- A worker that acquires the partition again corrects a count that is not a number.
+local counted = {}
+for i = 11, 10 + 2 * ARGV[10], 2 do counted[#counted + 1] = ARGV[i] end
+for i, count in ipairs(redis.call('HMGET', offset, unpack(counted))) do
+  if count and not (string.match(count, '^-?%d+$') and #count <= 16) then
+    return redis.error_reply('CONFLICT ' .. counted[i] .. ' in ' .. offset .. ' is not a count')
+  end
+end
 -- 3. Every key is of the type this script writes, and the ids are new to the streams.
 local streams = {{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}, {events, 'stream'}, {merged, 'stream'}}
 for _, pair in ipairs(streams) do
@@ -87,13 +95,7 @@ for stream, count in pairs({[events] = ARGV[past(letters, 1)], [merged or ''] = 
     return redis.error_reply('WRONGKEY ' .. stream .. ' holds the highest ids there are, so it takes no other entry')
   end
 end
--- A worker that acquires the partition again corrects a count that is not a number.
-for i = at, fields - 1, 2 do
-  local count = redis.call('HGET', offset, ARGV[i])
-  if count and not (string.match(count, '^-?%d+$') and #count <= 16) then
-    return redis.error_reply('CONFLICT ' .. ARGV[i] .. ' in ' .. offset .. ' is not a count')
-  end
-end
+local now = redis.call('TIME')
 
 -- With wait_for, forecasts that this consumer group has not acknowledged are not trimmed. If they leave too little
 -- room, the commit is refused. Acknowledged forecasts are trimmed first; this stays even if the commit is refused.
@@ -110,7 +112,14 @@ if wait_for ~= '' then
   end
 end
 
--- 4. The forecasts, each under its reading's id; unknown fields are left out. A stream is trimmed only with the last
+-- 4. Every right is there: a command that the user may not call fails, and these change nothing yet. While a repartition
+-- copies states, the names of those that follow are noted.
+redis.call('HSET', lease, 'epoch', redis.call('HINCRBY', lease, 'epoch', 0))
+if kind == 'set' then
+  for j = past(past(letters, 1), 0), #ARGV, 2 do redis.call('SADD', changed, ARGV[j]) end
+end
+
+-- 5. The forecasts, each under its reading's id; unknown fields are left out. A stream is trimmed only with the last
 -- entry, and exactly: `~` trims whole blocks, and a single block may hold all entries.
 local function add(stream, kept, id, ...)
   if kept then
@@ -137,7 +146,7 @@ for k = 1, #ids do
     top = redis.call('XADD', merged, 'MAXLEN', '~', forecasts_kept, id, unpack(entry, 1, n + 2))
   end
 end
--- 5. The dead letters.
+-- 6. The dead letters.
 local i = letters + 1
 local count = tonumber(ARGV[letters])
 for k = 1, count do
@@ -145,7 +154,7 @@ for k = 1, count do
   add(dead, k == count and dead_kept, id, unpack(ARGV, i + 2, i + 1 + width))
   i = i + 2 + width
 end
--- 6. The events.
+-- 7. The events.
 count = tonumber(ARGV[i])
 i = i + 1
 for k = 1, count do
@@ -153,20 +162,18 @@ for k = 1, count do
   add(events, k == count and events_kept, '*', unpack(ARGV, i + 1, i + width))
   i = i + 1 + width
 end
--- 7. The changed states, in parts that fit on the Lua stack. While a repartition copies states, their names are noted.
+-- 8. The changed states, in parts that fit on the Lua stack.
 while i <= #ARGV do
   local stop = math.min(i + 3999, #ARGV)
   redis.call('HSET', state, unpack(ARGV, i, stop))
-  for j = i, kind == 'set' and stop or 0, 2 do redis.call('SADD', changed, ARGV[j]) end
   i = stop + 1
 end
--- 8. The new offset and the counts.
+-- 9. The new offset and the counts.
 redis.call('HSET', offset, 'last', to)
 for j = at, fields - 1, 2 do
   redis.call('HINCRBY', offset, ARGV[j], ARGV[j + 1])
 end
--- 9. Renew the lease, and move the passive group, which shows the lag; nothing depends on the group, so this may fail.
-local now = redis.call('TIME')
+-- 10. Renew the lease, and move the passive group, which shows the lag; nothing depends on the group, so this may fail.
 redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
 local read, before = unpack(redis.call('HMGET', offset, 'read', 'before'))
 local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', read - (before or 0))

@@ -8,6 +8,7 @@ if last then return 0 end
 if copy ~= ARGV[1] or written ~= ARGV[2] then
   return redis.error_reply('CONFLICT ' .. offset .. ' is not as it was written')
 end
+redis.call('HSET', offset, 'copy', copy) -- fails without the right, before the event is written
 local width = tonumber(ARGV[4])
 if width > 0 then redis.call('XADD', events, 'MAXLEN', ARGV[3], '*', unpack(ARGV, 5, 4 + width)) end
 redis.call('HSET', offset, unpack(ARGV, 5 + width))

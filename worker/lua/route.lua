@@ -13,6 +13,7 @@ local top = newest(readings)
 if is_full(readings) then
   return redis.error_reply('WRONGKEY ' .. readings .. ' holds the highest ids there are, so it takes no other entry')
 end
+redis.call('HSET', routed, ARGV[2], last[1] or '0-0') -- fails without the right, before readings are appended
 local repeated = 0
 local i = 2 + streams
 while i <= #ARGV do

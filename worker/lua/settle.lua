@@ -12,6 +12,9 @@ if state ~= 'running' then return 1 end
 local function whole(text) -- 0 if the text is not a whole number
   return text and string.match(text, '^%d+$') and #text <= 15 and tonumber(text) or 0
 end
+-- A command that the user may not call fails: these need the same rights as those below, and change nothing yet.
+redis.call('HSET', record, 'token', token)
+redis.call('HDEL', record, '')
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 if outcome == 'finished' or outcome == 'failed' then

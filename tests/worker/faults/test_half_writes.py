@@ -1,16 +1,20 @@
 """Scripts check every key before their first write: what cannot be written whole is not written at all."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
-from tests.worker.partition.harness import outcome, refused
+from tests.worker.partition.harness import everything, outcome, refused
 from tidecast.connection.repartitions import Repartition
-from tidecast.errors import Conflict, StreamError
+from tidecast.errors import Conflict, StreamError, Unavailable
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import Event, keys_of, layout_of
 from worker.layout.repartition import Repartitioner
 from worker.layout.router import Router
+from worker.layout.sources import Source
 from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
 from worker.redis_failures import refusals_explained
@@ -23,6 +27,21 @@ LAST_IDS = (f"{HIGHEST}-{HIGHEST}", f"{HIGHEST}-{HIGHEST - 1}")  # the second le
 def fill(redis: Redis, stream: str, last: str = LAST_IDS[0]) -> None:
     """Give a stream an entry after which hardly any other fits."""
     redis.xadd(stream, {"foreign": 1}, id=last)
+
+
+@contextmanager
+def without(redis: Redis, right: str) -> Iterator[None]:
+    """Take the right to a command from the user."""
+    redis.execute_command("ACL", "SETUSER", "default", f"-{right}")
+    try:
+        yield
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", f"+{right}")
+
+
+WRITES = ("xadd", "hset", "hincrby", "hdel", "sadd")
+ROUTED = tuple(keys_of(number, 2).routed.encode() for number in range(2))
+READS = ("hget", "hmget", "type", "exists", "xinfo", "time")
 
 
 @pytest.fixture
@@ -128,3 +147,79 @@ def test_readings_are_not_routed_to_a_stream_that_takes_no_more(redis: Redis, se
         redis.xadd("readings", {"series": f"s{n}", "value": n}, id=f"{n}-0")
     error = refused(redis, StreamError, router.step)
     assert "holds the highest ids" in error
+
+
+# Rights
+
+
+def commit(redis: Redis, settings: Settings) -> Callable[[], object]:
+    """Return a commit of everything that there is to commit."""
+    stream = Stream(redis, keys_of(), settings.worker, merged="all-forecasts")
+    held = stream.acquire("me") or 0
+    redis.sadd("changed", "the copy")
+    batch = outcome("3-0", "1-0", "3-0", dead=("2-0",))
+    batch.events = [Event("stuck", "why", "a")]
+    return lambda: stream.commit(held, "0-0", batch)
+
+
+def rename(redis: Redis, settings: Settings) -> Callable[[], object]:
+    """Return a change of series that deletes and writes states."""
+    stream = Stream(redis, keys_of(), settings.worker)
+    held = stream.acquire("me") or 0
+    redis.hset("state", "a", "state")
+    redis.hset("muted", "a", "0")
+    redis.hset("orders", "1", "order")
+    redis.sadd("changed", "the copy")
+    change = SeriesChange([("a", "b")], ["a"], [Event("series_renamed", "why", "a")], {"b": b"state"}, "1")
+    return lambda: stream.change_series(held, change)
+
+
+def begin_run(redis: Redis, _settings: Settings) -> Callable[[], object]:
+    """Return the claim of a run."""
+    state = JobState(redis, keys_of(), "me", events_kept=100)
+    state.plan("interval 1h", 1000)
+    return lambda: state.claim(1000, "token", 0)
+
+
+def end_run(redis: Redis, settings: Settings) -> Callable[[], object]:
+    """Return the end of a claimed run."""
+    begin_run(redis, settings)()
+    return lambda: JobState(redis, keys_of(), "me", events_kept=100).finish(Claim(1000, "token", 1), "done", 2000, 0)
+
+
+def close(redis: Redis, settings: Settings) -> Callable[[], object]:
+    """Return the end of a partition."""
+    Stream(redis, keys_of(), settings.worker).acquire("me")
+    repartitioner = Repartitioner(redis, settings)
+    return lambda: repartitioner._close_partition(layout_of(settings).keys(0), Repartition(4, 1, 1, 0))
+
+
+def route(redis: Redis, settings: Settings) -> Callable[[], object]:
+    """Return a round of the router."""
+    for n in (1, 2, 3, 4):
+        redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
+    router = Router(redis, settings.model_copy(update={"partitions": 2}))
+    router._read_highest(Source(keys_of()))
+    return router.step
+
+
+@pytest.mark.parametrize("right", [*READS, *WRITES])
+@pytest.mark.parametrize("make", [commit, rename, begin_run, end_run, close, route])
+def test_a_right_that_is_taken_away_stops_no_script_halfway(
+    redis: Redis, settings: Settings, make: Callable[[Redis, Settings], Callable[[], object]], right: str
+) -> None:
+    """Redis checks each command of a script when it is called, so one may be refused after others have written."""
+    act = make(redis, settings)
+    before = told(redis)
+    try:
+        with without(redis, right), refusals_explained():
+            act()
+    except (Unavailable, NoPermissionError):
+        assert before == told(redis)
+        act()
+    assert before != told(redis)
+
+
+def told(redis: Redis) -> dict[bytes, object]:
+    """Return all keys; not the notes for a copy and a router, which may be made before the writes."""
+    return {key: dump for key, dump in everything(redis).items() if key not in (b"changed", *ROUTED)}
