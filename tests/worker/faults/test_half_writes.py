@@ -14,7 +14,7 @@ from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import Event, keys_of, layout_of
 from worker.layout.repartition import Repartitioner
 from worker.layout.router import Router
-from worker.layout.sources import Source
+from worker.layout.sources import RoutedStream
 from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
 from worker.redis_failures import refusals_explained
@@ -199,7 +199,7 @@ def route(redis: Redis, settings: Settings) -> Callable[[], object]:
     for n in (1, 2, 3, 4):
         redis.xadd("readings", {"series": "a", "value": n}, id=f"{n}-0")
     router = Router(redis, settings.model_copy(update={"partitions": 2}))
-    router._read_highest(Source(keys_of()))
+    router._read_highest(RoutedStream(keys_of()))
     return router.step
 
 
