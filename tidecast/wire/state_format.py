@@ -185,6 +185,16 @@ SLOW = np.dtype(  # as in `online/kernels/detection/slow_changes.py`
         ],
     )
 )
+NOISE = np.dtype(  # as in `online/kernels/detection/noise.py`
+    (
+        np.record,
+        [
+            ("large", np.uint8),  # large moves of late, less those that are small
+            ("full", np.uint8),  # 1: there have been as many as noise has, and it has not ended
+            ("waiting", np.uint8),  # readings until an end of noise counts again
+        ],
+    )
+)
 RECORD = np.dtype(  # followed by a tracker for each level
     (
         np.record,
@@ -193,7 +203,9 @@ RECORD = np.dtype(  # followed by a tracker for each level
             *_floats("last_version"),  # of the model that forecast last, 0 without one
             ("answers", np.float64, (EXPERTS,)),  # the experts' pending forecasts
             ("errors", np.float32, (ERROR_RECORDS, EXPERTS)),
-            ("evidence", np.uint8, (-(-EXPERTS // NUMBER) * NUMBER,)),  # readings behind each expert's errors
+            ("evidence", np.uint8, (EXPERTS,)),  # readings behind each expert's errors
+            ("noise", NOISE),
+            ("unused", np.uint8, (-(EXPERTS + NOISE.itemsize) % NUMBER,)),  # 0
             ("guard", GUARD),
             ("drift", DRIFT),
             ("online", ONLINE),

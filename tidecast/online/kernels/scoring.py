@@ -24,6 +24,7 @@ from tidecast.online.kernels.detection.drift_sums import (
     detect_drift,
     drift_at,
 )
+from tidecast.online.kernels.detection.noise import forget, noise_ends
 from tidecast.online.kernels.detection.slow_changes import jump_slowly
 from tidecast.online.kernels.detection.watching import (
     FACTS,
@@ -51,6 +52,7 @@ from tidecast.online.kernels.series_record import (
 from tidecast.wire.state_format import NUMBER, RECORD, place_in
 
 _DRIFT_AT = NUMBER * place_in(RECORD, "drift")  # bytes
+FAST = len(HALF_LIVES) - 1  # the record with the shortest half-life
 _SEASONAL, _LONG_SEASONAL = EXPERTS.index("seasonal_naive"), EXPERTS.index("long_seasonal_naive")
 
 
@@ -304,6 +306,8 @@ def _has_changed(drift: Any) -> bool:
 def _learn(record: Any, y: float, usual: float, judged: bool, trained: bool) -> None:
     """Update the experts' errors and the guard with a reading; only the guard learns from one that does not judge."""
     if judged:
+        if noise_ends(record.noise, abs(record.answers[NAIVE] - y), record.errors[FAST, NAIVE]):
+            forget(record.errors, record.evidence)
         learn(record.errors, record.evidence, record.answers, y, farthest(usual), _has_changed(record.drift))
     blended = record.guard.blended if judged else np.nan
     watch(record.guard, record.answers[NAIVE], blended, y, usual, trained)

@@ -42,6 +42,8 @@ def new_record(levels: int, further: int = 0) -> Float:
     record.anomaly.fill(0)
     record.errors[:] = np.nan
     record.evidence[:] = 0
+    record.noise.fill(0)
+    record.unused[:] = 0
     first = ONLINE_AT // NUMBER
     numbers[first : first + numbers_in(ONLINE)] = 0
     numbers[first + place_in(ONLINE, "newest")] = np.nan
