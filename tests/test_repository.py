@@ -24,6 +24,8 @@ OWN_PLACES = re.compile(r"(?<![\w.~/-])/(hom[e]|roo[t]|User[s]|wor[k])/\w")
 TEST_MODULE_IMPORT = re.compile(
     r"^\s*(?:(?:from|import)\s+[\w.]*\btest_\w+|from\s+[\w.]+\s+import\s+(?:\([^)]*|[^(#\n]*)\btest_\w+)", re.MULTILINE
 )
+# An ignored rule without a reason after it.
+UNEXPLAINED = re.compile(r"#\s*(?:noq[a]\b(?!: [A-Z0-9, ]+ - )|type: ignor[e]\b(?!\[[a-z, -]+\] +# )).*")
 LINK = re.compile(r"""!?\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)|(?:src|href)="([^"]+)"|^\[[^\]]+\]:\s*(\S+)""", re.MULTILINE)
 
 
@@ -51,6 +53,33 @@ def test_no_tracked_file_names_a_package_registry_or_a_place_on_someones_machine
 def test_a_registry_or_a_place_would_be_found(text: str, pattern: re.Pattern[str]) -> None:
     """The patterns match such names."""
     assert pattern.search(text)
+
+
+def test_every_ignored_rule_has_its_reason() -> None:
+    """Nobody can judge an exception without one; it also names the rule."""
+    offences = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in _tracked()
+        if path.suffix == ".py"
+        for match in UNEXPLAINED.finditer(path.read_text())
+    ]
+    assert offences == []
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("x = 1  # noq" + "a", True),
+        ("x = 1  # noq" + "a: S101", True),
+        ("x = 1  # noq" + "a: S101, S105 - it is a test", False),
+        ("x = 1  # type: ignor" + "e", True),
+        ("x = 1  # type: ignor" + "e[misc]", True),
+        ("x = 1  # type: ignor" + "e[misc, arg-type] # the stub lacks it", False),
+    ],
+)
+def test_an_ignored_rule_without_a_reason_would_be_found(text: str, matches: bool) -> None:
+    """Match both kinds of comments, with and without the names of rules."""
+    assert matches == bool(UNEXPLAINED.search(text))
 
 
 def test_no_module_imports_from_a_test_module() -> None:

@@ -185,7 +185,9 @@ def _loaded(path: Path, stamp: bytes, target: Any) -> object:
     """Return the function in a file, None if the file is absent or unusable."""
     try:
         payload = _unpacked(path.read_bytes(), stamp)
-        return None if payload is None else CompileResult._rebuild(target, *pickle.loads(payload))  # noqa: S301
+        if payload is None:
+            return None
+        return CompileResult._rebuild(target, *pickle.loads(payload))  # noqa: S301 - our own file, as checked
     except (FileNotFoundError, NotADirectoryError):
         pass
     except Exception as exc:  # whatever the problem is, the function can be compiled again

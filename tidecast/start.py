@@ -55,7 +55,7 @@ def child_command(module: str, *arguments: str) -> list[str]:
 
     -P keeps the current directory out of the places that Python searches for modules.
     """
-    return [sys.executable, "-P", os.path.abspath(__file__), module, *arguments]  # noqa: PTH100
+    return [sys.executable, "-P", os.path.abspath(__file__), module, *arguments]  # noqa: PTH100 - as above
 
 
 def prefer_own_modules() -> None:
@@ -79,12 +79,12 @@ class OwnPackages:
             return None
         from importlib.util import spec_from_file_location
 
-        return spec_from_file_location(name, os.path.join(ROOT, name, "__init__.py"))  # noqa: PTH118
+        return spec_from_file_location(name, os.path.join(ROOT, name, "__init__.py"))  # noqa: PTH118 - as above
 
 
 def _search_users_directories_last() -> None:
     """Move the directories before the standard library to the end: those of the script and of PYTHONPATH."""
-    library = os.path.dirname(os.__file__)  # noqa: PTH120
+    library = os.path.dirname(os.__file__)  # noqa: PTH120 - as above
     if library in sys.path:
         first = sys.path.index(library)
         sys.path[:] = sys.path[first:] + sys.path[:first]

@@ -147,7 +147,7 @@ def test_some_of_too_many_windows_are_left_out(settings: Settings, store: ModelS
     np.testing.assert_array_equal(all_of_them.x[::3], some.x)
     np.testing.assert_array_equal(all_of_them.y[::3], some.y)
     train_shared([training_set(f"h{i}", seed=i) for i in range(3)], settings, store, 0, most=300)
-    assert store.shared.load(NAME)[1].header.training["examples"] <= 300  # type: ignore[operator]
+    assert store.shared.load(NAME)[1].header.training["examples"] <= 300  # type: ignore[operator] # an int
 
 
 def test_many_short_series_get_a_network_together(settings: Settings, store: ModelStore) -> None:

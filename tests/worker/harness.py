@@ -70,7 +70,7 @@ def add(redis: Redis, *numbers: int, series: tuple[str, ...] = ("a", "b")) -> No
     with redis.pipeline() as together:
         for n in numbers:
             named: dict[bytes | str, str | float] = {"series": series[n % len(series)], "value": n * n % 17}
-            together.xadd("readings", named | {"ts": n * 1000}, id=f"{n}-0")  # type: ignore[arg-type]
+            together.xadd("readings", named | {"ts": n * 1000}, id=f"{n}-0")  # type: ignore[arg-type] # or numbers
         together.execute()
 
 

@@ -57,7 +57,7 @@ def test_a_new_series_gets_its_own_network_without_an_operator(
         while newest(redis).model is None:
             push(redis, pushed, pushed + 1)
             pushed += 1
-            until(lambda wanted=pushed: redis.xlen("forecasts") == wanted)  # type: ignore[misc]
+            until(lambda wanted=pushed: redis.xlen("forecasts") == wanted)  # type: ignore[misc] # its default
         assert ModelStore(tmp_path / "models").load("new")[1].header.network
         state = SeriesState.decode(redis.hget("state", "new") or b"")
     assert np.isfinite(state.answers[LSTM])

@@ -28,7 +28,7 @@ def _without_fence() -> None:
         self._close = self._redis.register_script(script.replace(FENCE, ""))
 
     Repartitioner.__init__ = init  # type: ignore[method-assign,assignment] # the control takes its place
-    Repartitioner._check = lambda *_: None  # type: ignore[method-assign,assignment]
+    Repartitioner._check = lambda *_: None  # type: ignore[method-assign,assignment] # the guard
 
 
 def _without_notes() -> None:
@@ -43,7 +43,7 @@ def _without_notes() -> None:
                 yield 0.0  # serve the partitions meanwhile
 
     Repartitioner._copy = copy_slowly  # type: ignore[method-assign] # the control takes its place
-    Repartitioner._copy_noted = lambda *_: iter(())  # type: ignore[method-assign,assignment]
+    Repartitioner._copy_noted = lambda *_: iter(())  # type: ignore[method-assign,assignment] # the guard
 
 
 CONTROLS = MappingProxyType[str, Callable[[], None]]({"no fence": _without_fence, "no notes": _without_notes})

@@ -112,7 +112,7 @@ def _storm(
                 epoch = redis.hget("lease", "epoch")
                 worker = _start(folder, url)
                 until(lambda: redis.hget("lease", "epoch") != epoch)  # noqa: B023 - it is called at once
-            until(lambda: float(redis.get(SETTLED) or 0) >= now or worker.poll() is not None)  # noqa: B023
+            until(lambda: float(redis.get(SETTLED) or 0) >= now or worker.poll() is not None)  # noqa: B023 - it is called before the next turn
     worker.kill()
     worker.wait()
     return outside + int(redis.get(KILLS) or 0)

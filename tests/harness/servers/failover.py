@@ -25,14 +25,14 @@ class Failover:
         self.new = Redis.from_url(new.url, protocol=2)
         self._proxy = proxy
         self._ports = old.port, new.port
-        self.new.replicaof("127.0.0.1", old.port)  # type: ignore[no-untyped-call]
+        self.new.replicaof("127.0.0.1", old.port)  # type: ignore[no-untyped-call] # of redis
 
     def take_place(self) -> None:
         """Exchange the roles once the replica has all data; open connections stay."""
         self.old.set("last", 1)
         until(lambda: self.new.get("last"))
-        self.new.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
-        self.old.replicaof("127.0.0.1", self._ports[1])  # type: ignore[no-untyped-call]
+        self.new.replicaof("NO", "ONE")  # type: ignore[no-untyped-call] # of redis
+        self.old.replicaof("127.0.0.1", self._ports[1])  # type: ignore[no-untyped-call] # of redis
         self._proxy.lead(self._ports[1])
 
 

@@ -109,6 +109,6 @@ def test_a_user_without_the_right_to_ask_is_answered_all_the_same(redis: Redis) 
     """A refusal is an answer."""
     redis.execute_command("ACL", "SETUSER", "nobody", "reset", "on", ">secret-word")
     pool = redis.connection_pool.connection_kwargs
-    mute = Redis(host=pool["host"], port=pool["port"], username="nobody", password="secret-word")  # noqa: S106
+    mute = Redis(host=pool["host"], port=pool["port"], username="nobody", password="secret-word")  # noqa: S106 - no secret
     assert answers(mute)
     redis.execute_command("ACL", "DELUSER", "nobody")

@@ -32,11 +32,11 @@ def redis_server(redis_program: str) -> Iterator[EmbeddedRedis]:
 @contextmanager
 def demoted(redis: Redis) -> Iterator[None]:
     """Make the server a replica of one that is not there."""
-    redis.replicaof("127.0.0.1", 1)  # type: ignore[no-untyped-call]
+    redis.replicaof("127.0.0.1", 1)  # type: ignore[no-untyped-call] # of redis
     try:
         yield
     finally:
-        redis.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
+        redis.replicaof("NO", "ONE")  # type: ignore[no-untyped-call] # of redis
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def test_it_posts_until_it_is_stopped_and_shows_no_secret(redis: Redis, limited:
         inbox.answers.append(401)
         for number in range(3):
             flat = happen(redis, Event("stuck", str(number), "a")).encode()
-            redis.xadd(f"{NAMESPACE}:events", dict(zip(flat[::2], flat[1::2], strict=True)))  # type: ignore[arg-type]
+            redis.xadd(f"{NAMESPACE}:events", dict(zip(flat[::2], flat[1::2], strict=True)))  # type: ignore[arg-type] # or bytes
         until(lambda: inbox.details() == ["0", "1", "2"])
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(PATIENCE_S)

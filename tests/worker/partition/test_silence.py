@@ -94,7 +94,7 @@ def test_a_clock_that_is_set_does_not_make_series_silent_for_ever(worker: Worker
         clock_of_redis = min(n + 60, 179) if whose == "redis" else n
         fields = {"series": "a", "value": str(n % 7), "ts": str(BEGUN_MS + n * STEP_MS)}
         serve(worker, clock - 0.005)  # it waits for the reading
-        redis.xadd("readings", fields, id=f"{BEGUN_MS + clock_of_redis * STEP_MS}-{n}")  # type: ignore[arg-type]
+        redis.xadd("readings", fields, id=f"{BEGUN_MS + clock_of_redis * STEP_MS}-{n}")  # type: ignore[arg-type] # or numbers
         serve(worker, clock, clock + 0.5)
     assert told(redis)[2:] == []
 

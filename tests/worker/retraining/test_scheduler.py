@@ -71,7 +71,7 @@ def test_each_partition_has_its_own_runs(settings: Settings, redis: Redis) -> No
     child = 'print(\'{"trained": %d, "kept": 0, "refused": 0, "put_off": 0, "seconds": 0}\' % told[\'partition\'])'
     with scheduled(settings, child, {0, 2}):
         for partition in (0, 2):
-            until(lambda key=f"{{{partition}}}:retrain": record(redis, key).get("runs"))  # type: ignore[misc]
+            until(lambda key=f"{{{partition}}}:retrain": record(redis, key).get("runs"))  # type: ignore[misc] # its default
             finished = [detail for kind, detail in events(redis, f"{{{partition}}}:events") if kind == "finished"]
             assert f"has finished: {partition} series trained" in finished[0]
     assert not redis.exists("{1}:retrain")

@@ -44,7 +44,7 @@ def _hash(flags: TargetConfig) -> int:
 
 
 setattr(TargetConfig, "__eq__", _equal)  # noqa: B010 - a method of numba, which saves a twentieth of the time
-setattr(TargetConfig, "__hash__", _hash)  # noqa: B010
+setattr(TargetConfig, "__hash__", _hash)  # noqa: B010 - likewise
 
 
 class KernelCompiler(CompilerBase):

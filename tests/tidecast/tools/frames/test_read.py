@@ -80,7 +80,7 @@ def test_series_and_times_choose_the_rows(settings: Settings, redis: Redis) -> N
         assert 0 == len(read_forecasts(url(settings), "d"))
 
 
-def test_a_missing_step_leaves_its_forecast_without_a_reading(settings: Settings, redis: Redis) -> None:  # noqa: ARG001
+def test_a_missing_step_leaves_its_forecast_without_a_reading(settings: Settings, redis: Redis) -> None:  # noqa: ARG001 - as above
     """By time it is not there; by order it is the reading that came next, as the worker scored."""
     answered(settings, {"a": [1.0, 2.0, 3.0, 4.0, 6.0]}, [0, 1, 2, 3, 5])
     by_time, by_order = (read_forecasts(url(settings), match=match) for match in ("time", "next"))  # type: ignore[arg-type] # both are right
@@ -89,7 +89,7 @@ def test_a_missing_step_leaves_its_forecast_without_a_reading(settings: Settings
     assert [3.0, 4.0, 6.0, -1.0] == by_order["y"].fillna(-1).tolist()
 
 
-def test_details_tell_who_answered_and_the_further_horizons(settings: Settings, redis: Redis) -> None:  # noqa: ARG001
+def test_details_tell_who_answered_and_the_further_horizons(settings: Settings, redis: Redis) -> None:  # noqa: ARG001 - as above
     """The model is a number or missing, the origin a time, each further field a column."""
     settings = settings.model_copy(update={"series": settings.series.model_copy(update={"horizon": 2})})
     answered(settings, {"a": [1.0, 2.0, 3.0]})
