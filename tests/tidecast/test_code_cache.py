@@ -272,8 +272,8 @@ def test_a_worker_starts_beside_a_damaged_file(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an operator sees it: one line of the log names the file, and readings are answered."""
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     damaged = [file for file in copy_compiled_code(tmp_path).rglob(QUICK) if file.write_bytes(b"garbage")]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # only now: the copy may have to compile first
     with worker_process(settings.redis_url.get_secret_value(), settings.store, "--burst") as process:
         _, log = process.communicate(timeout=PATIENCE_S)
     assert 0 == process.returncode
