@@ -1,6 +1,8 @@
 """The format on the wire: keys, messages and parsing."""
 
 from tidecast.wire.events import DRIFTS, EVENTS, Event
+from tidecast.wire.ids import id_pair, is_entry_id
+from tidecast.wire.keys import Keys, common_keys, keys_of, partition_of, repartition_claim_key, repartition_key
 from tidecast.wire.layout import Layout, Part, layout_of
 from tidecast.wire.messages import (
     DISPOSITIONS,
@@ -11,16 +13,8 @@ from tidecast.wire.messages import (
     Fields,
     Forecast,
     Forecasts,
-    Keys,
     Reading,
-    common_keys,
-    id_pair,
     is_copy,
-    is_entry_id,
-    keys_of,
-    partition_of,
-    repartition_claim_key,
-    repartition_key,
 )
 from tidecast.wire.state_format import SEPARATOR, STATE_FORMAT
 from tidecast.wire.steps import Step, field_of, further_fields, steps_of, time_field_of

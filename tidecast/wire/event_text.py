@@ -6,7 +6,7 @@ from typing import Any
 from tidecast.durations import duration_text
 from tidecast.moments import utc_text
 from tidecast.wire.events import Event
-from tidecast.wire.messages import id_pair
+from tidecast.wire.ids import id_pair
 
 APART_MS = 60_000  # a reading's own time this far from the time of the commit is shown
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tidecast.wire.messages import foreign_entry
+from tidecast.wire.ids import foreign_entry
 
 EVENTS = (  # the kinds of events
     "series_created",  # first reading of a series received

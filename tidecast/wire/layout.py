@@ -6,7 +6,7 @@ from itertools import chain
 from math import gcd
 
 from tidecast.settings import Settings
-from tidecast.wire.messages import Keys, keys_of, partition_of
+from tidecast.wire.keys import Keys, keys_of, partition_of
 
 _STORED = re.compile(r"[1-9][0-9]{0,2}(,[1-9][0-9]{0,2})*")
 

@@ -1,12 +1,10 @@
-"""The messages in Redis: readings in, forecasts and dead letters out; and the names of the keys.
+"""The messages in Redis: readings in, forecasts and dead letters out.
 
 Field names are lower-case ASCII, numbers are decimal text, and times in output are epoch milliseconds. Entries are
 handled as bytes: one undecodable entry must not make a whole read fail.
 """
 
 import math
-import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tidecast.errors import StreamError
+from tidecast.wire.ids import foreign_entry
 from tidecast.wire.steps import further_value
 
 Fields = Mapping[bytes, bytes]
@@ -24,41 +22,6 @@ RESERVED = ("series", "ts")  # the fields of a reading that are not features
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading gets exactly one
 MAX_ECHO_BYTES = 1024  # of each field quoted in a dead letter
 MAX_ECHO_FIELDS = 32
-_ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The Redis keys of one partition; `readings`, `forecasts`, `dead` and `state` are the public contract."""
-
-    readings: str
-    forecasts: str
-    dead: str
-    state: str  # hash: series -> its state
-    offset: str  # hash: the last committed entry and the counts so far
-    lease: str  # hash: epoch, owner, expiry
-    events: str  # stream: events of series and models, for people and programs
-    retrain: str  # hash: the last scheduled retraining and the next one
-    routed: str  # hash: stream -> its last reading that the router appended, see `worker/layout/router.py`
-    muted: str  # hash: series -> until when nobody wants to be notified about it, see `connection/records/mutes.py`
-    orders: str  # hash: orders to delete or rename a series, see `connection/records/orders.py`
-    changed: str  # set: fields of `state` that were written since a repartition began to copy them, and its mark
-    requeued: str  # hash: id of a dead letter -> the id under which its reading was pushed again
-
-
-def keys_of(partition: int = 0, partitions: int = 1, namespace: str = "", generation: int = 0) -> Keys:
-    """Return a partition's keys; with several partitions, a hash tag keeps each one's keys in one Cluster slot.
-
-    After a repartition there is always a tag, which begins with the generation: `{1.0}:readings`.
-    """
-    prefix = f"{namespace}:" if namespace else ""
-    tag = f"{{{generation}.{partition}}}:" if generation else f"{{{partition}}}:" if partitions > 1 else ""
-    return Keys(*(f"{prefix}{tag}{name}" for name in Keys.__slots__))
-
-
-def partition_of(series: str, partitions: int) -> int:
-    """Return the partition of a series, the same in every language: `crc32(series) % partitions`."""
-    return zlib.crc32(series.encode()) % partitions
 
 
 def is_copy(fields: Mapping[bytes, bytes]) -> bool:
@@ -67,53 +30,6 @@ def is_copy(fields: Mapping[bytes, bytes]) -> bool:
     The plain stream, which has the copies, may be that of a former partition. Readers of all partitions skip them.
     """
     return b"id" in fields
-
-
-def repartition_key(namespace: str = "") -> str:
-    """Return the key of the repartition that is under way, which all partitions share."""
-    return f"{namespace}:repartition" if namespace else "repartition"
-
-
-def repartition_claim_key(namespace: str = "") -> str:
-    """Return the key with the worker that carries the repartition out, which all partitions share."""
-    return f"{repartition_key(namespace)}_claim"
-
-
-def common_keys(namespace: str = "") -> tuple[str, str]:
-    """Return the keys that all partitions share: the number of partitions, and the roster of workers."""
-    prefix = f"{namespace}:" if namespace else ""
-    return f"{prefix}partitions", f"{prefix}workers"
-
-
-def is_entry_id(text: bytes | str) -> bool:
-    """Return whether a text is a complete entry id, as Redis writes it."""
-    match = _ENTRY_ID.fullmatch(text.decode(errors="replace") if isinstance(text, bytes) else text)
-    return match is not None and max(map(int, match.groups())) < 2**64
-
-
-def foreign_entry(entry_id: bytes | str, noun: str, exc: KeyError | ValueError) -> StreamError:
-    """Return the error for an entry that is not what its stream holds.
-
-    Args:
-        entry_id: its id.
-        noun: what the stream holds, such as `an event`.
-        exc: the error of decoding it.
-    """
-    its_id = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
-    reason = str(exc)
-    if isinstance(exc, KeyError):
-        name = exc.args[0]
-        reason = f"no field {name.decode() if isinstance(name, bytes) else name}"
-    return StreamError(
-        f"entry {its_id} is not {noun} ({reason}): another program wrote it; delete it with XDEL, or begin after it"
-    )
-
-
-def id_pair(entry_id: bytes | str) -> tuple[int, int]:
-    """Return an entry's id as two numbers, which compare as ids do."""
-    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
-    ms, _, number = text.partition("-")
-    return int(ms), int(number or 0)
 
 
 @dataclass(frozen=True, slots=True)
