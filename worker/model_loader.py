@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import structlog
 
-from tidecast.errors import TidecastError
+from tidecast.errors import StoreError, TidecastError
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from tidecast.online.engine import Engine
@@ -70,16 +70,16 @@ class ModelLoader:
             now: epoch seconds.
             held: whether a partition is held.
             flowing: whether readings are arriving.
+
+        Raises:
+            StoreError: the store cannot be read.
         """
         cohorts = 0
         self._load_shadows(held, flowing)
         if not 0 <= now - self._checked_at < CHECK_EVERY_S:  # below 0 the clock was set back
             self._checked_at = now
             self._credit_s = CREDIT_S  # a new change does not wait because of earlier loading
-            # The shared networks first: a champion reads as many rows as its cohort's network needs.
-            cohorts = self._load_shared_networks()
-            self._store_position, moved = self._store.moves_since(self._store_position)
-            self._moved |= dict.fromkeys(moved)
+            cohorts = self._check_store()
             self._try_again(now)
             self._roll_back()
         if self._moved or cohorts:
@@ -88,6 +88,18 @@ class ModelLoader:
                 self._health.serving(self._engine.created_ms)
                 log.info("champions loaded", count=self._loaded, shared=cohorts)
                 self._loaded = 0
+
+    def _check_store(self) -> int:
+        """Load changed cohort networks, and note changed champions; return the number of these cohorts."""
+        try:
+            # The shared networks first: a champion reads as many rows as its cohort's network needs.
+            cohorts = self._load_shared_networks()
+            self._store_position, moved = self._store.moves_since(self._store_position)
+        except OSError as exc:
+            remedy = "let this user read it, and see that its disk is mounted"
+            raise StoreError(f"the store {self._store.root} cannot be read ({exc.strerror or exc}): {remedy}") from exc
+        self._moved |= dict.fromkeys(moved)
+        return cohorts
 
     def _try_again(self, now: float) -> None:
         """Let models that could not be loaded be tried again, ever more rarely: the store may be whole again."""

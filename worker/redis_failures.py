@@ -59,8 +59,11 @@ def meaning_of(exc: RedisError) -> Exception:
         return Unavailable(word, sentence)
     if ours:
         return ours(sentence)
-    if word == "WRONGTYPE":
-        return StreamError("a key is not of the type that this worker uses: rename or delete it, or use a namespace")
+    if "WRONGTYPE" in str(exc):
+        return StreamError(
+            "a key is not of the type that this worker uses: rename or delete it, or use a namespace; "
+            "`tidecast doctor` names it"
+        )
     code = code_of(exc) or (NO_RIGHT if lacks_right(exc) else None)
     return Unavailable(code, refusal(exc) or explain(exc)) if code else exc
 

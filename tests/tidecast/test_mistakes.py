@@ -82,7 +82,7 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     ("anomalies --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
     ("dead --requeue --follow", MISUSED, "--requeue and --follow exclude each other: leave out one of them"),
     ("dead --since soon", MISUSED, f"--since 'soon' is not a time: {FORMS}{IDS}"),
-    ("series list", FAILED, "state format 0, this program reads "),
+    ("series list --store file", FAILED, "the store file is a file, or within one: name a folder"),
     ("series show boilr-7", FAILED, "no series 'boilr-7': did you mean 'boiler-7'?"),
     ("series delete boilr-7 --yes", FAILED, "no series 'boilr-7': did you mean 'boiler-7'?"),
     ("series delete pump --yes --timeout soon", MISUSED, "--timeout 'soon' is not a duration"),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.harness.models import make_model, make_shared
-from tests.worker.harness import NOW, SPEC, add, forecasts, new_worker, quick, sample
+from tests.worker.harness import NOW, SPEC, Impatient, add, forecasts, new_worker, quick, sample
 from tidecast.models.experts import LSTM, SHARED
 from tidecast.models.model import FORMAT, Champion, Model, Models
 from tidecast.models.spec import Spec
@@ -204,6 +205,24 @@ def test_a_worker_that_still_loads_takes_no_lease_yet(
     worker = new_worker(settings)
     assert [None, None, 3] == [worker.step(NOW), worker.step(NOW), worker.step(NOW)]
     assert [1, 1, 1] == [f.model for f in forecasts(redis)]
+
+
+def test_a_store_that_cannot_be_read_stops_no_forecast(worker: Worker, store: ModelStore, redis: Redis) -> None:
+    """Its disk may be away for a while: the log names the store and the remedy, and loaded models answer on."""
+    store.publish(make_model("a", SPEC))
+    add(redis, *range(1, 9))
+    worker.step(NOW)
+    (store.root / "moves.log").unlink()
+    (store.root / "moves.log").symlink_to("moves.log")
+    add(redis, *range(9, 17))
+    with capture_logs() as log:
+        for n in range(1, 4):
+            worker.step(NOW + n, Impatient(9))
+            worker.step(NOW + n + 0.1, Impatient(9))
+    assert 16 == len(forecasts(redis))
+    (line,) = (each for each in log if each["event"] == "step failed")
+    assert line["error"].startswith(f"StoreError: the store {store.root} cannot be read")
+    assert not line["exc_info"]
 
 
 @pytest.mark.parametrize("broken", ["cut", "flipped", "empty", "gone", "format", "pointer", "folder"])

@@ -7,6 +7,7 @@ from typing import cast
 from tidecast.connection.partitions import whole_number
 from tidecast.doctor.finding import Case, Finding
 from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, repartition_key
+from tidecast.wire.known import known_keys
 
 KINDS = {  # Redis types
     "readings": "stream",
@@ -40,6 +41,7 @@ def types(case: Case) -> Iterator[Finding]:
     """Check that every key has its expected Redis type."""
     number, workers = common_keys(case.settings.namespace)
     common = {number: "string", repartition_key(case.settings.namespace): "string", workers: "hash"}
+    common |= dict.fromkeys(known_keys(case.settings.namespace), "stream")
     expected = {getattr(keys, name): kind for keys in case.partitions() for name, kind in KINDS.items()}
     for key, kind in (expected | common).items():
         actual = cast("bytes", case.redis.type(key)).decode()
@@ -95,6 +97,8 @@ def state(case: Case) -> Iterator[Finding]:
         for name, raw in list(odd.items())[:1]:
             form = raw[0] if raw else "none"
             problem = f"{len(odd)} of {len(heads)} states in {keys.state} are of another format, such as {form} of "
-            problem += f"{name.decode(errors='backslashreplace')}; this version reads {STATE_FORMAT}"
-            remedy = f"run the version of the worker that wrote them, or delete {keys.state} to start its windows again"
+            shown = name.decode(errors="backslashreplace")
+            problem += f"{shown}; this version reads {STATE_FORMAT}, and a worker needs all of them"
+            fewer = f"HDEL {keys.state} {shown}" if len(odd) < len(heads) else f"DEL {keys.state}"
+            remedy = f"run the version of the worker that wrote them, or let their windows start again: {fewer}"
             yield Finding("state", "error", problem, remedy)

@@ -102,6 +102,7 @@ class PartitionConsumer:
         self._clock_ms: float | None = None  # by how much the clock is ahead of the ids, or less
         self._waited_at = -math.inf  # when a read last ended without readings
         self._progress: Progress | None = None  # after the last handled batch
+        self._answered_to = "0-0"  # the last offset that Redis has confirmed
         self._uncommitted: deque[HandledBatch] = deque()  # at most two: the later is handled while the earlier is sent
 
     @property
@@ -255,6 +256,7 @@ class PartitionConsumer:
         alone = len(self._uncommitted) == 1 and not self._poison_guard.awake and not self._orders.waiting
         self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
+        self._answered_to = batch.result.last
         self._lease.renewed(now)
         self._note(batch, now)
         return batch.answered
@@ -330,6 +332,8 @@ class PartitionConsumer:
         if self._stream.abandoned():
             self._poison_guard.begin()
         self._orders.begin(now)
+        self._warnings.lost_data(self._answered_to, progress.last)
+        self._answered_to = progress.last
         self._progress = progress  # set last: without it no batch is read, so half-loaded states are never used
         log.info(
             "partition acquired",
@@ -358,6 +362,7 @@ class PartitionConsumer:
         if recreated is None or recreated.in_the_way:
             return False
         self._health.recreated()
+        self._answered_to = "0-0"
         self.leave()
         return True
 

@@ -8,6 +8,7 @@ from typing import cast
 from redis import Redis
 
 from tidecast.connection.portion import Portion, shrinking
+from tidecast.errors import StateError
 from tidecast.wire import SEPARATOR
 from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
@@ -15,6 +16,7 @@ from worker.scripts import script_of
 SERIES_AT_ONCE = 256
 FIELDS_AT_ONCE = 10_000
 NAMES_AT_ONCE = 1000
+LONGEST_SHOWN = 60  # bytes of a field's name
 
 
 def fields_of(redis: Redis, key: str, names: Sequence[bytes]) -> Iterator[dict[str, bytes | None]]:
@@ -26,9 +28,14 @@ def fields_of(redis: Redis, key: str, names: Sequence[bytes]) -> Iterator[dict[s
 
 
 def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
-    """Yield the fields of some series at a time, each series whole; the caller must hold the lease."""
+    """Yield the fields of some series at a time, each series whole; the caller must hold the lease.
+
+    Raises:
+        StateError: a field has a name that no worker has written.
+    """
     fields: dict[bytes, list[bytes]] = {}
     for name in dict.fromkeys(_names(redis, key)):
+        _check_name(name, key)
         fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
     series = iter(fields.values())
     portion = Portion(FIELDS_AT_ONCE)
@@ -61,6 +68,13 @@ def _names(redis: Redis, key: str) -> Iterator[bytes]:
         yield from names
         if cursor == b"0":
             return
+
+
+def _check_name(name: bytes, key: str) -> None:
+    try:
+        name.decode()
+    except UnicodeDecodeError as exc:
+        raise StateError(f"{key} has a field {name[:LONGEST_SHOWN]!r}, which is not UTF-8: delete this field") from exc
 
 
 def _values(redis: Redis, key: str, names: list[bytes], portion: Portion) -> Iterable[tuple[bytes, bytes | None]]:

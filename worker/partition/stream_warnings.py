@@ -3,6 +3,7 @@
 import structlog
 
 from tidecast.connection.lag import Lag
+from tidecast.wire import id_pair
 from tidecast.wire.parsing import ID_AHEAD_MS
 from worker.metrics import Health
 from worker.partition.entry_reader import RecreatedStream
@@ -103,6 +104,19 @@ class StreamWarnings:
                 answered_to=last,
                 remedy=f"rename {' and '.join(stream.in_the_way)}, which hold higher ids: the worker then goes on",
             )
+
+    def lost_data(self, before: str, last: str) -> None:
+        """Report that Redis has lost what it had confirmed, if the offset is lower than the one committed before."""
+        if id_pair(last) >= id_pair(before):
+            return
+        log.error(
+            "Redis has lost data",
+            partition=self._partition,
+            answered_to=before,
+            offset=last,
+            meaning="it was emptied, restored or restarted without its last writes; readings that it has are answered",
+            remedy="see docs/how-to/backup.md, and set appendonly yes",
+        )
 
     def twin(self, name: str, now: float) -> None:
         """Warn that another worker of the same name holds the partition."""

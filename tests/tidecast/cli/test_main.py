@@ -169,6 +169,20 @@ def test_models_are_listed_and_shown_as_json(capsys: pytest.CaptureFixture[str],
     assert {"version": 1, **make_model("b").header.model_dump(mode="json")} == shown
 
 
+def test_a_model_that_cannot_be_read_hides_no_other_one(capsys: pytest.CaptureFixture[str], store: ModelStore) -> None:
+    """The others are listed, the fault is named, and the exit code is 1."""
+    for series in "abc":
+        store.publish(make_model(series))
+    (store.folder("b") / "champion").write_text("newest")
+    (store.folder("c") / "000001.safetensors").write_bytes(b"cut")
+    assert 1 == run_command("models", "list", "--json", "--store", str(store.root))
+    out, err = capsys.readouterr()
+    assert ["a"] == [row["series"] for row in json.loads(out)]
+    assert "b: " in err
+    assert "holds no version's number" in err
+    assert "\nc: " in err
+
+
 def test_models_are_listed_as_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: ModelStore
 ) -> None:

@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.harness import NOW, forecasts, new_worker, sample
+from tests.harness.patience import until
+from tests.worker.harness import NOW, Impatient, forecasts, new_worker, sample
 from tidecast.connection.lag import Lag
 from tidecast.settings import Settings
 from worker.metrics import Health
@@ -77,3 +78,36 @@ def test_readings_that_are_lost_in_each_batch_are_one_line_a_minute(
             worker.step(NOW + n)
     lines = [line for line in log if line["event"] == "readings were trimmed before they were read"]
     assert [(0, 5), (0, 300), (0, 300)] == [(line["partition"], line["lost"]) for line in lines]
+
+
+@pytest.mark.parametrize("loss", ["everything", "the last writes"])
+def test_redis_that_has_lost_data_is_named_in_the_log(settings: Settings, redis: Redis, loss: str) -> None:
+    """The partition is taken again in silence otherwise, and nobody would look for the cause."""
+    worker = new_worker(settings)
+    for n in (1, 2, 3):
+        push(redis, f"{n}-0")
+        worker.step(NOW, Impatient(9))
+    with capture_logs() as log:
+        if loss == "everything":
+            redis.flushall()
+        else:
+            redis.hset("offset", "last", "1-0")
+            redis.delete("forecasts")
+        push(redis, "4-0")
+        for n in range(1, 4):
+            worker.step(NOW + 10 * n, Impatient(9))
+    (line,) = (each for each in log if each["event"] == "Redis has lost data")
+    assert ("3-0", {"everything": "0-0"}.get(loss, "1-0")) == (line["answered_to"], line["offset"])
+
+
+def test_a_worker_that_takes_its_partition_again_reports_no_loss(settings: Settings, redis: Redis) -> None:
+    """Nor one whose partition another worker has served meanwhile."""
+    worker, other = new_worker(settings), new_worker(settings)
+    with capture_logs() as log:
+        for n in range(1, 7):
+            push(redis, f"{n}-0")
+            turn = worker if n % 2 else other
+            until(lambda turn=turn: turn.step(time.time(), Impatient(9)))
+            turn.leave()
+    assert 6 == len(forecasts(redis))
+    assert not [each for each in log if each["event"] == "Redis has lost data"]

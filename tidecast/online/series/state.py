@@ -1,5 +1,6 @@
 """The state of a series in memory; `wire/state_format.py` defines the bytes in which every commit stores it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Self
@@ -7,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
+from tidecast.errors import StateError
 from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record, trackers_of
@@ -30,6 +32,7 @@ from tidecast.wire.state_format import (
 )
 from tidecast.wire.state_head import StateHead, StateHeads, bins_in, decode_heads, rows_in
 
+_PLACE = re.compile(r"-?[0-9]{1,9}")
 _LAST_VERSION = place_in(RECORD, "last_version")
 
 
@@ -297,15 +300,30 @@ def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
     """Read the states of a partition's series from the fields of its hash; blocks without a head are left out.
 
     Raises:
-        StateError: a state was written by another version of the worker, or is cut short.
+        StateError: a state was written by another version of the worker, or is cut short; the message names the field.
     """
     blocks: dict[str, dict[int, bytes]] = {}
     heads: dict[str, bytes] = {}
     for name, raw in fields.items():
         series, _, place = name.partition(SEPARATOR)
-        if place:
+        if not place:
+            heads[series] = raw
+        elif _PLACE.fullmatch(place):
             blocks.setdefault(series, {})[int(place)] = raw
         else:
-            heads[series] = raw
-    states = SeriesState.decode_many([*heads.values()], [blocks.get(series, {}) for series in heads])
+            raise StateError(f"the field {name!r} is no part of a state: delete this field")
+    try:
+        states = SeriesState.decode_many([*heads.values()], [blocks.get(series, {}) for series in heads])
+    except StateError as exc:
+        raise _named(heads, blocks) or exc from None
     return dict(zip(heads, states, strict=True))
+
+
+def _named(heads: Mapping[str, bytes], blocks: Mapping[str, Mapping[int, bytes]]) -> StateError | None:
+    """Return the error of the first state that cannot be read, with the name of its series."""
+    for series, head in heads.items():
+        try:
+            SeriesState.decode_many([head], [blocks.get(series, {})])
+        except StateError as exc:
+            return StateError(f"the state of {series!r}: {exc}")
+    return None

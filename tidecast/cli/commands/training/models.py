@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from tidecast.cli.options import (
     StoreOption,
     VersionOption,
 )
-from tidecast.errors import SettingsError, StoreError
+from tidecast.errors import SettingsError, StoreError, TidecastError
 from tidecast.models.bucket.mirror import copy_changes
 from tidecast.models.store import ModelStore, Version
 from tidecast.outputs import table_of
@@ -33,12 +34,26 @@ def list_versions(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """List all versions with their scores; champions are marked."""
+    """List all versions with their scores; champions are marked. Exit with 1 if a series cannot be read."""
     models = _store(store)
     _check_known(models, series)
-    versions = list(models.describe(series))
+    versions: list[Version] = []
+    faults: dict[str, str] = {}
+    for name in models.series() if series is None else [series]:
+        try:
+            versions += models.describe(name)
+        except (TidecastError, OSError) as exc:  # the other series are listed all the same
+            faults[name] = str(exc)
     if not models.root.exists():
         print(f"note: there is no store at {models.root} yet: `tidecast train` creates it", file=sys.stderr)
+    _print_versions(versions, as_json=as_json)
+    for name, fault in faults.items():
+        print(f"{name}: {fault}", file=sys.stderr)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _print_versions(versions: Sequence[Version], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_row(version) for version in versions], indent=1))
         return
