@@ -9,33 +9,47 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
-from functools import cache
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
+from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 _CONTEXT = multiprocessing.get_context("forkserver")
+_LOCK = threading.Lock()
 
 
-def fork(target: Callable[..., None], *args: object) -> BaseProcess:
-    """Run a function in a process of its own."""
-    _begin()
-    process = _CONTEXT.Process(target=target, args=args)
-    process.start()
-    return process
+class Nursery:
+    """A process from which others are forked, begun with the first of them.
+
+    Args:
+        module: what it imports.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._server = forkserver.ForkServer()
+        self._server.set_forkserver_preload([module])
+
+    def fork(self, target: Callable[..., None], *args: object) -> BaseProcess:
+        """Run a function in a process of its own."""
+        process = _CONTEXT.Process(target=target, args=args)
+        connect = self._server.connect_to_new_process
+        with _LOCK, mock.patch.object(forkserver, "connect_to_new_process", connect):  # the library has one server
+            with chdir(ROOT):  # Python 3.11 finds the module there, and in no other place
+                self._server.ensure_running()
+            process.start()
+        return process
 
 
-@cache
-def _begin() -> None:
-    _CONTEXT.set_forkserver_preload(["tests.harness.warmed"])
-    with chdir(ROOT):  # Python 3.11 finds its imports there, and in no other place
-        ensure_running()
+WORKERS = Nursery("tests.harness.warmed")
+TRAININGS = Nursery("tests.harness.warmed_trainings")  # apart from the workers, which must not hold TensorFlow
+fork = WORKERS.fork
 
 
 class Forked:
@@ -47,6 +61,7 @@ class Forked:
         folder: where it works.
         environment: all of it.
         log: the file for all its output; None: a pipe, from which `stderr` reads, standard output too.
+        nursery: the process that it is forked from.
     """
 
     def __init__(
@@ -56,10 +71,11 @@ class Forked:
         folder: Path,
         environment: Mapping[str, str],
         log: Path | None = None,
+        nursery: Nursery = WORKERS,
     ) -> None:
         reader, writer = _CONTEXT.Pipe(duplex=False)
         with reader, writer:
-            self._process = fork(_run, module, list(arguments), folder, dict(environment), log or writer)
+            self._process = nursery.fork(_run, module, list(arguments), folder, dict(environment), log or writer)
             self.stderr = None if log else os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
 
     def __enter__(self) -> Self:

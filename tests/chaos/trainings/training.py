@@ -9,8 +9,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from tests.harness.nursery import TRAININGS, Forked
 from tests.harness.patience import PATIENCE_S
 from tests.trainer.runs.harness import SHORT_TTL_S, DaskCluster, kill
 from tidecast.models.store import ModelStore
@@ -103,7 +102,7 @@ class Training:
         self._cluster = cluster
         self._report = report
         self._chance = random.Random(seed)
-        self._stopped: list[subprocess.Popen[bytes]] = []
+        self._stopped: list[Forked] = []
         self.store = ModelStore(folder / "models")
         _write_history(folder / "history.csv", load)
         self.driver = self._start_driver()
@@ -150,11 +149,11 @@ class Training:
         else:
             self._stop_driver()
 
-    def _stop_worker(self, worker: subprocess.Popen[bytes]) -> None:
+    def _stop_worker(self, worker: Forked) -> None:
         """Stop a worker until the scheduler has given its shard to another one, and let it go on."""
-        os.killpg(worker.pid, signal.SIGSTOP)
+        worker.send_signal(signal.SIGSTOP)
         self._go_on(2 * self._load.ttl_s)
-        os.killpg(worker.pid, signal.SIGCONT)
+        worker.send_signal(signal.SIGCONT)
 
     def _stop_driver(self) -> None:
         """Stop a driver, let another finish its run, and let it go on: it must end, and change nothing."""
@@ -164,12 +163,12 @@ class Training:
                 self.driver = self._start_driver()
             time.sleep(LOOK_S)
         zombie = self.driver
-        os.killpg(zombie.pid, signal.SIGSTOP)
+        zombie.send_signal(signal.SIGSTOP)
         self._stopped.append(zombie)
         self.driver = self._start_driver()
         self._finish_run()
         before = (self.store.root / "moves.log").read_bytes()
-        os.killpg(zombie.pid, signal.SIGCONT)
+        zombie.send_signal(signal.SIGCONT)
         code = zombie.wait(PATIENCE_S)
         self._report.fenced += code != 0
         if before != (self.store.root / "moves.log").read_bytes():
@@ -186,28 +185,14 @@ class Training:
             time.sleep(LOOK_S)
         self._collect()
 
-    def _start_driver(self) -> subprocess.Popen[bytes]:
+    def _start_driver(self) -> Forked:
         self._former = self._folders()
-        words = (
-            str(self._load.shard),
-            "train",
-            "history.csv",
-            "--force",
-            "--json",
-            "--scheduler",
-            self._cluster.address,
-        )
+        words = ("train", "history.csv", "--force", "--json", "--scheduler", self._cluster.address)
         shape = ("--window", "6", "--units", "4", "--epochs", "1")
-        environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "TIDECAST_TRAIN__SHARED_EPOCHS": "0"}
-        with (self._folder / "verdicts.json").open("wb") as out, (self._folder / "driver.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.driving", *words, *shape],
-                stdout=out,
-                stderr=log,
-                env=environment | {"TIDECAST_STORE": str(self.store.root)},
-                cwd=self._folder,
-                start_new_session=True,
-            )
+        command = ("tidecast", str(self._load.shard), "verdicts.json", *words, *shape)
+        settings = {"TIDECAST_TRAIN__SHARED_EPOCHS": "0", "TIDECAST_STORE": str(self.store.root)}
+        log = self._folder / "driver.log"
+        return Forked("tests.chaos.driving", command, self._folder, os.environ | settings, log, TRAININGS)
 
     def _collect(self) -> None:
         """Check the verdicts that a finished driver has printed."""
@@ -238,20 +223,20 @@ def training_run(folder: Path, faults: dict[str, int], seed: int, load: Load = S
             training.run(order)
         finally:
             training.close()
-    report.orphans = _orphans(cluster.address)
+    report.orphans = _orphans(folder)
     _check_store(training.store, load.series, report)
     return report
 
 
-def _orphans(address: str) -> int:
-    """Return how many processes that were started with this address are left some seconds later."""
-    mine = [process for process in psutil.process_iter() if _has_address(process, address)]
-    return len(psutil.wait_procs(mine, ORPHANS_S)[1])
+def _orphans(folder: Path) -> int:
+    """Return how many processes that were started in this folder are left some seconds later."""
+    started = [process for process in psutil.process_iter() if _works_in(process, folder)]
+    return len(psutil.wait_procs(started, ORPHANS_S)[1])
 
 
-def _has_address(process: psutil.Process, address: str) -> bool:
+def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
-        return address in process.cmdline()
+        return Path(process.cwd()).is_relative_to(folder.resolve())
     except psutil.Error:
         return False
 

@@ -1,7 +1,6 @@
 """A scheduler of Dask with workers as processes, and engines that do as they are told."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,18 +8,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.harness.nursery import TRAININGS, Forked
 from tests.harness.servers.ports import free_port
 from trainer.runs.engine import Done
 from trainer.runs.results import SeriesResult
 from trainer.runs.shard import Shard
 
-ROOT = Path(__file__).parents[3]
 SHORT_TTL_S = 5.0  # for a run that stops workers: they count as dead soon
 TTL_S = 300.0  # Dask's own: on a busy machine a worker is silent for seconds while it imports TensorFlow
 
 
 class DaskCluster:
-    """A scheduler and workers on this machine, killed at the end of the block.
+    """A scheduler and forked workers on this machine, killed at the end of the block.
 
     Args:
         folder: for the workers' directories and logs.
@@ -34,7 +33,7 @@ class DaskCluster:
         self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self.scheduler = self._start_scheduler()
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Forked] = []
         self._started = 0
         for _ in range(workers):
             self.add_worker()
@@ -51,7 +50,9 @@ class DaskCluster:
         self._started += 1
         local = self._folder / f"worker-{self._started}"
         options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(local))
-        self.workers.append(self._start("distributed.cli.dask_worker", self.address, *options))
+        command = ("dask_worker", self.address, *options)
+        program = "tests.trainer.runs.dask_worker"
+        self.workers.append(Forked(program, command, self._folder, self._environment(), self._log, TRAININGS))
 
     def replace_workers(self, number: int) -> None:
         """Start workers for those that have ended, until there are so many."""
@@ -66,32 +67,32 @@ class DaskCluster:
 
     def _start_scheduler(self) -> subprocess.Popen[bytes]:
         options = ("--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard")
-        return self._start("distributed.cli.dask_scheduler", *options)
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
+                cwd=self._folder,
+            )
 
-    def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
+    @property
+    def _log(self) -> Path:
+        return self._folder / "cluster.log"
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{self._ttl_s}s",
             "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
             "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
         }
-        log = (self._folder / "cluster.log").open("ab")
-        with log:
-            return subprocess.Popen(
-                [sys.executable, "-m", module, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with its children, also a stopped one."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+def kill(process: subprocess.Popen[bytes] | Forked) -> None:
+    """Kill a process, also a stopped one."""
+    process.kill()
     process.wait()
 
 
