@@ -3,39 +3,31 @@
 import os
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.harness.nursery import TRAININGS, Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
 
 NAMES = ("weather", "energy")
-# One process for all: the start of TensorFlow is half of the time of one alone. Tests of the reports draw all sheets.
-PROGRAM = """
-import runpy, sys
-from trainer.reports import html_page
-html_page.SHEETS, html_page._MEDIA = {"light": html_page.SHEETS["light"]}, {}
-examples, *names = sys.argv[1:]
-for name in names:
-    print(f"example {name}", flush=True)
-    sys.argv = [name, "--short", "--epochs", "1", "--out", name]
-    runpy.run_path(f"{examples}/{name}.py", run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder with the examples' files, each in a folder of its name, and their output."""
     folder = tmp_path_factory.mktemp("examples")
-    command = [sys.executable, "-c", PROGRAM, str(EXAMPLES), *NAMES]
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet, cwd=folder)
-    assert 0 == done.returncode, done.stderr
-    return folder, done.stdout
+    command = ("examples", str(EXAMPLES), *NAMES)
+    log = folder / "log"
+    with Forked("tests.examples.short", command, folder, os.environ, log, TRAININGS) as process:
+        process.wait()
+    output = log.read_text()
+    assert 0 == process.returncode, output
+    return folder, output
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,8 @@ def _answers(
 def _handle(forecaster: Forecaster, part: History, into: list[tuple[float, float]]) -> None:
     entries = iter(entries_of([part]))
     while batch := list(islice(entries, 1000)):
-        into += [(f.yhat, f.y) for f in forecaster.handle(batch, int(part.ts[-1])).forecasts]
+        made = forecaster.handle(batch, int(part.ts[-1])).forecasts
+        into += zip(made.yhat, made.y, strict=True)
 
 
 def _worst(case: Case, answered: Sequence[tuple[float, float]]) -> float:
