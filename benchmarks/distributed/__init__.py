@@ -70,7 +70,9 @@ def _on_a_cluster(histories: Sequence[History], store: ModelStore, folder: Path,
     import distributed
 
     with DaskCluster(folder, workers, TTL_S) as cluster:
-        processes = [psutil.Process(process.pid) for process in (cluster.scheduler, *cluster.workers)]
+        processes = [
+            psutil.Process(pid) for pid in (cluster.scheduler.pid, *(worker.pid for worker in cluster.workers))
+        ]
         with distributed.Client(cluster.address, set_as_default=False) as client:
             client.wait_for_workers(workers)
             addresses = client.scheduler_info()["workers"]
