@@ -1,68 +1,21 @@
 """A new champion on trial, beside the former one, which goes on as if nothing had happened until there is a verdict."""
 
-from collections.abc import Iterator
-
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from redis import Redis
-from structlog.testing import capture_logs
 
 from tests.harness.models import make_model
 from tests.harness.states import all_whole
-from tests.worker.harness import NOW, quick
-from tidecast.connection import connect
-from tidecast.models.experts import LINEAR, TERMS, LinearExperts
+from tests.tidecast.online.shadow_models import ENOUGH, ignorant, knowing, swinging
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
-from tidecast.models.store import ModelStore
-from tidecast.online.batch import BatchResult, Entry
+from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.shadow_test import FINAL, FIRST_LOOK, Probation
-from tidecast.settings import SeriesSettings, Settings
-from tidecast.wire import Event, keys_of
-from worker import model_loader
-from worker.loop import Worker
-from worker.metrics import Health
-from worker.partition.stream import Stream
+from tidecast.settings import SeriesSettings
 
 NOW_MS = 1_700_000_000_000
-ENOUGH = 30  # readings of a probation
-pytestmark = pytest.mark.settings(**quick(), retrain={"probation": ENOUGH})
-SPEC = Spec(window=2, units=1)
-STEPS = 5 * np.array([1, 1, 1, -1, -1, -1, 1, -1, -1, 1, -1, 1])
-
-
-def knowing() -> Model:
-    """Return a champion with an expert that expects the reading a period before, which is right for `swinging`."""
-    panel = LinearExperts.naive(10.0)
-    lags = np.zeros(TERMS, np.int64)
-    needs = np.zeros(len(LINEAR), np.int64)
-    coefficients = np.zeros((len(LINEAR), TERMS))
-    lags[0] = len(STEPS) - 1
-    needs[0] = len(STEPS)
-    coefficients[0, 0] = 1.0
-    panel.errors[:, 1] = 0.1
-    known = LinearExperts(lags, lags * 0, coefficients, np.zeros(len(LINEAR)), needs, panel.errors)
-    return make_model("a", SPEC, network=False, panel=known, span=(0, 1))
-
-
-def ignorant(trained_until: int = 1) -> Model:
-    """Return a model that has the last value alone."""
-    return make_model("a", SPEC, network=False, panel=LinearExperts.naive(10.0), span=(0, trained_until))
-
-
-def swinging(first: int, stop: int) -> list[Entry]:
-    """Return readings that repeat a period of steps, with a little noise.
-
-    Least squares on a few recent changes do not learn the period.
-    """
-    values = np.resize(np.cumsum(STEPS), 1000) + np.random.default_rng(0).normal(0, 0.1, 1000)
-    return [
-        (f"{n}-0", {b"series": b"a", b"ts": b"%d" % (1000 * n), b"value": b"%.6f" % values[n]})
-        for n in range(first, stop)
-    ]
 
 
 def started(model: Model, enough: int = ENOUGH) -> Forecaster:
@@ -277,83 +230,3 @@ def test_of_equal_champions_few_are_called_worse() -> None:
         worse += verdict is False
     assert worse / 2000 < 0.03
     assert FINAL > 2
-
-
-@pytest.fixture
-def worker(
-    settings: Settings,
-    redis: Redis,  # noqa: ARG001 - it empties the server
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Worker]:
-    """Its connections end with the test. A model is loaded in every round: how many rounds there are is chance."""
-    monkeypatch.setattr(model_loader, "LOADING_SHARE", 1e9)
-    with connect(settings) as client:
-        yield Worker(settings, [Stream(client, keys_of(), settings.worker)], ModelStore(settings.store), Health())
-
-
-def serve(worker: Worker, redis: Redis, first: int, stop: int, now: float = NOW) -> None:
-    """Push readings and have them answered."""
-    with redis.pipeline() as together:
-        for entry_id, fields in swinging(first, stop):
-            together.xadd("readings", fields, id=entry_id)  # type: ignore[arg-type] # bytes are fine
-        together.execute()
-    left = stop - first
-    while left:
-        left -= worker.step(now) or 0
-
-
-def events(redis: Redis) -> list[Event]:
-    """Return all events."""
-    return [Event.decode(*entry) for entry in redis.xrange("events")]
-
-
-@pytest.fixture
-def condemning(worker: Worker, settings: Settings, redis: Redis) -> ModelStore:
-    """The store of a worker that has just found a published champion worse."""
-    store = ModelStore(settings.store)
-    store.publish(knowing())
-    serve(worker, redis, 1, 21)
-    store.publish(ignorant())
-    serve(worker, redis, 21, 60, NOW + 1)
-    assert 2 == store.champion("a")
-    return store
-
-
-def test_a_published_champion_that_is_worse_is_rolled_back_by_the_worker(
-    worker: Worker, condemning: ModelStore, redis: Redis
-) -> None:
-    """The store changes within a second, the event comes once, and the former version answers."""
-    with capture_logs() as logs:
-        serve(worker, redis, 60, 61, NOW + 2)
-        assert 1 == condemning.champion("a")
-        serve(worker, redis, 61, 62, NOW + 3)
-    assert ["champion rolled back"] == [line["event"] for line in logs if line["log_level"] == "warning"]
-    assert b"1" == redis.xrevrange("forecasts", count=1)[0][1][b"model"]
-    assert [("series_created", None), ("rolled_back", 2)] == [(event.kind, event.version) for event in events(redis)]
-
-
-def test_who_promotes_by_hand_has_decided(worker: Worker, settings: Settings, redis: Redis) -> None:
-    """That version is neither tried nor rolled back."""
-    store = ModelStore(settings.store)
-    store.publish(knowing())
-    store.publish(ignorant(), promote=False)
-    serve(worker, redis, 1, 21)
-    store.promote("a", 2)
-    serve(worker, redis, 21, 90, NOW + 1)
-    assert (2, ["series_created"]) == (store.champion("a"), [event.kind for event in events(redis)])
-
-
-def test_a_store_that_cannot_be_moved_back_is_tried_again_and_stops_no_forecast(
-    worker: Worker, condemning: ModelStore, redis: Redis
-) -> None:
-    """The operator gets the remedy once."""
-    (file,) = condemning.root.glob("series/*/000001.safetensors")
-    aside = file.rename(file.with_suffix(".aside"))
-    with capture_logs() as logs:
-        serve(worker, redis, 60, 65, NOW + 2)
-        serve(worker, redis, 65, 70, NOW + 3)
-    assert ["champion not rolled back"] == [line["event"] for line in logs if line["log_level"] == "error"]
-    assert (2, 69) == (condemning.champion("a"), redis.xlen("forecasts"))
-    aside.rename(file)
-    serve(worker, redis, 70, 71, NOW + 4)
-    assert 1 == condemning.champion("a")
