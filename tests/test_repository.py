@@ -82,6 +82,17 @@ def test_an_ignored_rule_without_a_reason_would_be_found(text: str, matches: boo
     assert matches == bool(UNEXPLAINED.search(text))
 
 
+def test_no_two_public_classes_have_the_same_name() -> None:
+    """A name has one meaning, so that a search for it finds one class."""
+    places: dict[str, list[str]] = {}
+    for path in _tracked():
+        place = path.relative_to(ROOT)
+        if path.suffix == ".py" and place.parts[0] in ("tidecast", "worker", "trainer", "dashboard"):
+            for name in re.findall(r"^class ([A-Z]\w*)", path.read_text(), re.MULTILINE):
+                places.setdefault(name, []).append(place.as_posix())
+    assert {} == {name: files for name, files in places.items() if len(files) > 1}
+
+
 def test_no_module_imports_from_a_test_module() -> None:
     """Keep shared helpers in harness.py: a test module must be free to change without breaking another."""
     offences = [

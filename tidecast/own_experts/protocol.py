@@ -26,7 +26,7 @@ class Expert(Protocol):
         """Return the next value after each window, `(n,)`."""
 
     def state(self) -> bytes:
-        """Return what `fit` has learned."""
+        """Return the learned state, as bytes for the model file."""
 
     def restore(self, state: bytes) -> None:
         """Continue with a state that `state` has returned."""
