@@ -149,21 +149,33 @@ def trained_network(
     weights, losses = fit_shared(examples, spec, settings.train)
     if not np.isfinite([*losses, *(part.sum() for part in weights.values())]).all():
         return None
-    header = Header(
+    training = {RUN: digest, "series": len(members), "examples": len(examples.y)}
+    header = _header(cohort, members, settings.series.level, training, losses, created_ms)
+    return _compared(Model(header, weights), champion, members)
+
+
+def _header(
+    cohort: Cohort,
+    members: Sequence[TrainingSet],
+    level: float,
+    training: Mapping[str, object],
+    losses: tuple[float, ...],
+    created_ms: int,
+) -> Header:
+    return Header(
         series=cohort.name,
-        spec=spec,
+        spec=spec_of(cohort.target),
         step_ms=cohort.step_ms,
         center=(0.0,),
         scale=(1.0,),
-        level=settings.series.level,
+        level=level,
         half_width=0.0,
         span=(min(int(m.history.ts[0]) for m in members), max(int(m.history.ts[m.tail - 1]) for m in members)),
         evidence=PENDING,
-        training={RUN: digest, "series": len(members), "examples": len(examples.y)},
+        training=dict(training),
         curves={"loss": losses},
         created_ms=created_ms,
     )
-    return _compared(Model(header, weights), champion, members)
 
 
 def _compared(network: Model, champion: Model | None, members: Sequence[TrainingSet]) -> TrainedNetwork:
