@@ -10,6 +10,7 @@ from tidecast.moments import utc_text
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 WAITED_MS = 120_000  # how long an event may wait, in addition to `notify.group_wait`
+REFUSED_MS = 24 * 3_600_000  # how long a refused event is reported
 TEST = "`tidecast notify --test` tries the address"
 
 
@@ -22,6 +23,10 @@ def notifications(case: Case) -> Iterator[Finding]:
             problem = "notify.url is set, but no process posts events"
             yield Finding("notifications", "error", problem, "start `tidecast notify` with these settings")
         return
+    if record.refused_ms > case.server_ms() - REFUSED_MS:
+        problem = f"an event was refused, and is not posted again, at {utc_text(record.refused_ms)}: {record.refusal}"
+        remedy = f"correct notify.format or the receiver; the log of `tidecast notify` names the events, {TEST}"
+        yield Finding("notifications", "error", problem, remedy)
     if record.failing_since_ms:
         problem = f"events have not been delivered since {utc_text(record.failing_since_ms)}: {record.error}"
         yield Finding("notifications", "error", problem, f"correct notify.url or the receiver; {TEST}")

@@ -206,12 +206,19 @@ class Notifier:
                 return
             log.error("event not posted", event_id=events[0].id, kind=events[0].kind, error=str(exc))
             self._metrics.ended("refused", 1)
+            self._passed(now, 1, {"refused_ms": now_ms, "refusal": str(exc)})
         else:
             self._metrics.ended("delivered", len(events))
-        self._passed(now, len(group), posted=bool(events))
+            self._passed(now, len(group), {"sent_ms": now_ms} if events else {})
 
-    def _passed(self, now: float, count: int, *, posted: bool) -> None:
-        """Remove the oldest events, and store that they need not be posted again."""
+    def _passed(self, now: float, count: int, posted: dict[str, str | int]) -> None:
+        """Remove the oldest events, and store that they need not be posted again.
+
+        Args:
+            now: epoch seconds.
+            count: of the events.
+            posted: fields of the record, if a message was posted.
+        """
         if self._failures:
             log.info("notifications are delivered again", after_failures=self._failures)
         self._failures = self._failing_since_ms = 0
@@ -221,8 +228,8 @@ class Notifier:
             self._waiting.popleft()
         self._group_began = now - self._settings.notify.group_wait  # those that waited behind are not delayed again
         self._metrics.oldest_ms = id_pair(self._waiting[0][1].id)[0] if self._waiting else None
-        sent: dict[str, str | int] = {"sent_ms": round(now * 1000), "error": "", "failing_since_ms": 0}
-        self._store(now, **(sent if posted else {}))
+        recovered: dict[str, str | int] = {"error": "", "failing_since_ms": 0} if posted else {}
+        self._store(now, **recovered, **posted)
 
     def _failed(self, now: float, exc: DeliveryError) -> None:
         """Put the next try off, later after each failure."""

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from urllib.parse import unquote, urlsplit
 
 from tidecast import __version__
@@ -15,6 +15,10 @@ from tidecast.errors import TidecastError
 from tidecast.settings import NotifySettings
 
 REFUSALS = (400, 413, 422)  # the receiver will never take this body
+LOGIN = "check the user and the password in notify.url, notify.token or notify.headers"
+PATH = "check the path of notify.url"
+REMEDIES = {401: LOGIN, 403: LOGIN, 404: PATH, 405: PATH, 410: PATH, 429: "lower notify.rate"}
+MOVED = "set notify.url to the address that it redirects to"
 ALERTS_PATH = "/api/v2/alerts"
 
 
@@ -89,9 +93,12 @@ class Receiver:
     def _reason(self, exc: Exception, *, late: bool) -> str:
         if late or isinstance(exc, TimeoutError):
             return f"no answer within {self._timeout_s:g} s"
+        if isinstance(exc, RemoteDisconnected):
+            return "it closed the connection without an answer"
         if isinstance(exc, OSError):
             return exc.strerror or type(exc).__name__
-        return f"the answer is not HTTP ({type(exc).__name__})"  # its text could repeat what was sent
+        # The text of the error could repeat what was sent.
+        return f"the answer is not HTTP ({type(exc).__name__}): check the scheme and the port of notify.url"
 
 
 def _headers(settings: NotifySettings, user: str | None, password: str | None) -> Iterator[tuple[str, str]]:
@@ -108,7 +115,9 @@ def _headers(settings: NotifySettings, user: str | None, password: str | None) -
 
 
 def _named(status: int) -> str:
-    """Return a status with its meaning; the text of the receiver could repeat a secret."""
+    """Return a status with its meaning and the remedy; the text of the receiver could repeat a secret."""
+    named = str(status)
     with suppress(ValueError):
-        return f"{status} {HTTPStatus(status).phrase}"
-    return str(status)
+        named += f" {HTTPStatus(status).phrase}"
+    remedy = MOVED if 300 <= status < 400 else REMEDIES.get(status)
+    return f"{named}: {remedy}" if remedy else named

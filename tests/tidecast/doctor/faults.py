@@ -300,6 +300,11 @@ def not_delivered(installation: Installation) -> Installation:
     return _notifies(installation, failing_since_ms=installation.began_ms, error="http://pager:80 answers 401")
 
 
+def refused_events(installation: Installation) -> Installation:
+    """Return a receiver of another format, which refuses each event."""
+    return _notifies(installation, refused_ms=installation.began_ms, refusal="http://pager:80 answers 400 Bad Request")
+
+
 def waiting_events(installation: Installation) -> Installation:
     """Return a receiver that takes too few messages a minute."""
     installation.redis.delete("events")
@@ -371,5 +376,6 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (run_died, "schedule", "error", "tidecast retrain --daemon"),
     (nobody_notifies, "notifications", "error", "start `tidecast notify`"),
     (not_delivered, "notifications", "error", "tidecast notify --test"),
+    (refused_events, "notifications", "error", "correct notify.format"),
     (waiting_events, "notifications", "warning", "raise notify.rate"),
 ]

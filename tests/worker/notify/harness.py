@@ -17,7 +17,8 @@ from worker.notify.notifier import Notifier
 from worker.notify.receiver import Receiver
 from worker.notify.right import NotifyRight
 
-HANG, DRIP, GARBAGE = -1, -2, -3  # answers: none at all, a head that never ends, and what is not HTTP
+# Answers: none at all, a head that never ends, what is not HTTP, and a closed connection.
+HANG, DRIP, GARBAGE, CLOSED = -1, -2, -3, -4
 TTL_S = 60.0
 
 
@@ -25,7 +26,7 @@ class Inbox:
     """A web server on this machine.
 
     Attributes:
-        answers: the statuses of the next requests, or `HANG`, `DRIP` or `GARBAGE`; then 200.
+        answers: the statuses of the next requests, or `HANG`, `DRIP`, `GARBAGE` or `CLOSED`; then 200.
         taken: the bodies of the requests that were answered with 200.
         heads: the headers of all requests.
         paths: the paths of all requests.

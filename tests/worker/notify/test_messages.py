@@ -10,12 +10,12 @@ import pytest
 
 from tests.harness.patience import until
 from tests.harness.processes import run_command
-from tests.worker.notify.harness import DRIP, HANG, Inbox
+from tests.worker.notify.harness import CLOSED, DRIP, GARBAGE, HANG, Inbox
 from tidecast.errors import SettingsError
 from tidecast.settings import NotifySettings, load_settings
 from tidecast.wire import Event
 from worker.notify.messages import body_of, kinds_posted
-from worker.notify.receiver import DeliveryError, Receiver
+from worker.notify.receiver import LOGIN, DeliveryError, Receiver
 
 MS = 1_700_000_000_000
 BEGAN, ENDED, NOW = "2023-11-14T22:13:20Z", "2023-11-14T22:18:20Z", "2023-11-14T23:13:20Z"
@@ -128,6 +128,25 @@ def test_no_failure_shows_a_secret(inbox: Inbox, answer: int) -> None:
     assert "hunter2" not in f"{failure.value} {failure.value!r} {failure.value.__cause__}"
 
 
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (301, "set notify.url to the address that it redirects to"),
+        (401, "check the user and the password in notify.url, notify.token or notify.headers"),
+        (404, "check the path of notify.url"),
+        (429, "lower notify.rate"),
+        (GARBAGE, "check the scheme and the port of notify.url"),
+        (CLOSED, "it closed the connection without an answer"),
+    ],
+)
+def test_a_failure_that_a_setting_causes_names_it(inbox: Inbox, answer: int, remedy: str) -> None:
+    """A redirection is not followed: the next address would receive the token."""
+    inbox.answers.append(answer)
+    with pytest.raises(DeliveryError, match=f": {remedy}$"):
+        Receiver(NotifySettings(url=f"http://{inbox.address}/")).post(b'{"events": []}')
+    assert 1 == len(inbox.heads)
+
+
 def test_a_slow_look_up_of_the_host_does_not_end_the_time_limit(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time is up before there is a connection: a receiver that sends for ever must not hold the notifier."""
     inbox.answers.append(DRIP)
@@ -176,7 +195,7 @@ def test_a_test_message_is_posted_on_demand(
     assert inbox.details() == ["this is a test: `tidecast notify` reaches this address"]
     inbox.answers.append(403)
     assert 1 == run_command("notify", "--test")
-    assert f"tidecast: http://{inbox.address} answers 403 Forbidden\n" == capsys.readouterr().err
+    assert f"tidecast: http://{inbox.address} answers 403 Forbidden: {LOGIN}\n" == capsys.readouterr().err
     monkeypatch.setenv("TIDECAST_NOTIFY__KINDS", '["struck"]')
     assert 2 == run_command("notify", "--test")
     assert "did you mean 'stuck'?" in capsys.readouterr().err

@@ -106,6 +106,10 @@ def test_a_message_that_is_refused_is_split_until_the_odd_event_is_found(
     inbox.too_many = 1
     anomalies(redis, 9, 1)
     notifying.run(60)
+    record = read_record(redis, "")
+    assert record
+    assert (round(notifying.now * 1000) - 60_000 < record.refused_ms, record.failing_since_ms) == (True, 0)
+    assert f"http://{inbox.address} answers 413 Request Entity Too Large" == record.refusal
     inbox.too_many = 10
     assert ["10"] == anomalies(redis, 10, 1)
     notifying.run(60)

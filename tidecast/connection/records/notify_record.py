@@ -28,6 +28,8 @@ class NotifyRecord:
         sent_ms: when a message was last delivered; 0: never.
         failing_since_ms: since when messages are not delivered; 0: they are.
         error: the reason.
+        refused_ms: when the receiver last refused an event for good; 0: never.
+        refusal: the reason.
     """
 
     owner: str = ""
@@ -36,6 +38,8 @@ class NotifyRecord:
     sent_ms: int = 0
     failing_since_ms: int = 0
     error: str = ""
+    refused_ms: int = 0
+    refusal: str = ""
 
 
 def read_record(redis: Redis, namespace: str) -> NotifyRecord | None:
@@ -52,4 +56,6 @@ def read_record(redis: Redis, namespace: str) -> NotifyRecord | None:
         whole_number(raw.get(b"sent_ms")) or 0,
         whole_number(raw.get(b"failing_since_ms")) or 0,
         text.get("error", ""),
+        whole_number(raw.get(b"refused_ms")) or 0,
+        text.get("refusal", ""),
     )
