@@ -27,6 +27,9 @@ class AnomalyOracle:
     excesses: Float = field(default_factory=_zeros)
     beyond: Float = field(default_factory=_zeros)
     raised: float = 0.0
+    jump: float = 0.0
+    jumps: float = 0.0
+    before: float | None = None
     lasted: int = 0
     cooling: int = 0
     since_unusual_error: int = 10
@@ -44,10 +47,37 @@ class AnomalyOracle:
         fresh = rarities[2] >= least and self.since_unusual_error >= 10
         self.since_unusual_error = 0 if rarities[2] >= 2.2 else self.since_unusual_error + 1
         self.lasted = self.lasted + 1 if unusual else 0
-        begins = self.lasted >= self.rule.min_duration and (self.cooling == 0 or fresh)
-        self.cooling = self.rule.cool_down if begins else max(0, self.cooling - 1)
+        ready = self.cooling == 0 or fresh
+        is_usual = self._jumps_as_often(y, yhat, unusual=self.lasted == 1 and ready and rarities[2] >= 2.2)
+        if is_usual:
+            self.lasted = 0
+        begins = self.lasted >= self.rule.min_duration and ready and not is_usual
+        self.cooling = (
+            self.rule.cool_down if begins else max(0, (self.rule.cool_down if is_usual else self.cooling) - 1)
+        )
         self.raised = self.raised + 0.15 if begins else max(0.0, self.raised - 4.0 * 0.15 / self.rule.threshold)
         return self._bits(begins=begins, calm=rarest < math.log10(self.rule.threshold) - 1), rarest
+
+    def _jumps_as_often(self, y: float, yhat: float, *, unusual: bool) -> bool:
+        """Return whether the forecast is wrong by as much as often before, when the readings then stayed there."""
+        if self.before is not None and abs(y - self.before) < 0.5 * self.jump:
+            self.jumps = max(0.0, self.jumps - 1)
+        self.before = None
+        self.jumps *= 1 - 1 / self.rule.threshold
+        size = abs(y - yhat)
+        if not unusual or math.isnan(size):
+            return False
+        jumps = self.jumps
+        if abs(size - self.jump) <= 0.15 * self.jump:
+            self.jump = (self.jump * (jumps + 1) + size - self.jump) / (jumps + 1)
+            self.jumps = jumps + 1
+            self.before = yhat
+            return jumps >= 2
+        if jumps < 0.5:
+            self.jump, self.jumps, self.before = size, 1.0, yhat
+        else:
+            self.jumps -= 0.5
+        return False
 
     def _bits(self, *, begins: bool, calm: bool) -> int:
         was_open = self.is_open

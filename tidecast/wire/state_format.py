@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 18  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 19  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 18  # as many as in `models/experts.py`
@@ -144,6 +144,9 @@ ANOMALY = np.dtype(  # as in `online/kernels/detection/anomalies.py`
             # How many readings are left: of the cool-down; until an error counts as a new one; until an anomaly ends.
             *_singles("cooling", "restless", "until_end"),
             *_singles("surprise"),  # the newest reading's rarity, whatever the rule ignores
+            # The error with which the series often moves on for good, and how often it has, discounted; the forecast
+            # for the newest reading, and 1 if that reading was counted as such a move.
+            *_singles("jump", "jumps", "before", "counted"),
         ],
     )
 )

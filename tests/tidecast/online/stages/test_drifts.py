@@ -193,6 +193,16 @@ def test_set_points_and_random_walks_hardly_ever_change_their_level() -> None:
     assert [800 < at < 815 for at in levels["sensor"]] == [True]
 
 
+def test_the_reset_of_a_counter_is_no_change_of_level() -> None:
+    """A count that begins again at 0 every few hundred readings has no level; a sensor that falls as far has one."""
+    rng = np.random.default_rng(5)
+    count = np.concatenate([np.cumsum(rng.poisson(3, 400)) for _ in range(6)]).astype(np.float64)
+    sensor = 1000 + rng.normal(size=2400)
+    sensor[400:] -= 1000
+    assert [kind for _, kind in drifts_of(count) if kind == "level"] == []
+    assert [400 < at < 410 for at, kind in drifts_of(sensor) if kind == "level"] == [True]
+
+
 def test_a_set_point_is_an_anomaly_only_outside_of_the_values_at_which_it_has_stood() -> None:
     """A jump by hand to another known value is the usual use of a set point."""
     made = entries(np.repeat([20.0, 24, 21, 23, 20, 22, 24, 20, 30, 20, 30], 240))

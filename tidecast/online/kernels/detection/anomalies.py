@@ -58,6 +58,10 @@ RAISED = 0.15  # by so much an anomaly raises the rarity of the next one
 FADING = 4.0  # times as fast as calm series alarm: their few false anomalies hardly raise it
 ORDINARY = 10.0  # readings without an unusual error after which a new one begins an anomaly even in the cool-down
 SLIGHTLY = 2.2  # the rarity of an error that is not ordinary
+SAME_JUMP = 0.15  # of the jump that recurs: sizes within count as the same
+STAYED = 0.5  # of the jump: a reading that is nearer to the forecast before it is back
+OFTEN = 2.0  # jumps of the same size, discounted over as many readings as the threshold: such a jump is not rare
+OTHER_JUMP = 0.5  # a jump of another size cancels so many
 CALM = 10.0  # readings that end an anomaly
 CALMER = 1.0  # the rarity of each of them is lower than that of an anomaly by so much
 MOST_RARITY = 9.0
@@ -97,10 +101,16 @@ def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float, known: bool) 
     error_rarity = _see_error(anomaly, rule, y - yhat) if abs(y - yhat) < TOO_LARGE else 0.0
     least = rule.rarity + anomaly.raised
     unusual = anomaly.rarity >= least and not known
+    wrong = error_rarity >= SLIGHTLY
     fresh = error_rarity >= least and anomaly.restless == 0
-    anomaly.restless = ORDINARY if error_rarity >= SLIGHTLY else max(0.0, anomaly.restless - 1.0)
+    anomaly.restless = ORDINARY if wrong else max(0.0, anomaly.restless - 1.0)
     anomaly.lasted = anomaly.lasted + 1.0 if unusual else 0.0
-    begins = anomaly.lasted >= rule.min_duration and (anomaly.cooling == 0 or fresh)
+    ready = anomaly.cooling == 0 or fresh
+    if _jumps_as_often(anomaly, rule, y, yhat, wrong and ready and anomaly.lasted == 1.0):
+        anomaly.lasted = 0.0
+        anomaly.cooling = rule.cool_down
+        ready = False
+    begins = anomaly.lasted >= rule.min_duration and ready
     if begins:
         anomaly.raised += RAISED
         anomaly.cooling = rule.cool_down
@@ -108,6 +118,33 @@ def detect_anomaly(anomaly: Any, rule: Any, y: float, yhat: float, known: bool) 
         anomaly.raised = max(0.0, anomaly.raised - FADING * RAISED / rule.readings)
         anomaly.cooling = max(0.0, anomaly.cooling - 1.0)
     return _phase(anomaly, begins, anomaly.rarity < rule.rarity - CALMER)
+
+
+@part_exactly
+def _jumps_as_often(anomaly: Any, rule: Any, y: float, yhat: float, unusual: bool) -> bool:
+    """Return whether an unusual reading differs from its forecast by as much as others did after which it stayed.
+
+    A machine that is switched on and off, a valve, or an angle that begins again at 0 moves so. A spike does not: the
+    next reading is back, and the spike is not counted.
+    """
+    if anomaly.counted:
+        anomaly.counted = 0.0
+        if abs(y - anomaly.before) < STAYED * anomaly.jump:
+            anomaly.jumps = max(0.0, anomaly.jumps - 1.0)
+    anomaly.jumps -= anomaly.jumps / rule.readings
+    size = abs(y - yhat)
+    if not (unusual and size < TOO_LARGE):
+        return False
+    same = abs(size - anomaly.jump) <= SAME_JUMP * anomaly.jump
+    often = same and anomaly.jumps >= OFTEN
+    if same or anomaly.jumps < OTHER_JUMP:
+        anomaly.jump = anomaly.jump + (size - anomaly.jump) / (anomaly.jumps + 1.0) if same else size
+        anomaly.jumps = anomaly.jumps + 1.0 if same else 1.0
+        anomaly.before = yhat
+        anomaly.counted = 1.0
+    else:
+        anomaly.jumps -= OTHER_JUMP
+    return bool(often)
 
 
 @part_exactly

@@ -302,10 +302,13 @@ def _end_jump(watch: Any, lasts: bool, facts: Float) -> int:
 
 @part_exactly
 def is_unusual_jump(watch: Any, size: float) -> bool:
-    """Count a lasting jump; return whether the level of the series does not often change as much."""
+    """Count a lasting jump; return whether the level of the series does not often change as much.
+
+    A counter, whose changes are almost all upwards, has no level: its resets are usual.
+    """
     larger = watch.same_level == 0 or size > watch.usual_jump
     unusual = larger and (watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump)
     watch.same_level = SAME_LEVEL
     watch.usual_jump = size if watch.jumps < 0.5 else (watch.usual_jump + size) / 2
     watch.jumps += 1
-    return bool(unusual)
+    return bool(unusual and watch.rising < 1 - ONE_WAY)

@@ -63,8 +63,9 @@ def begins(y: Float, yhat: Float | float = 0.0, **rule: Any) -> list[int]:
 )
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_rule_equals_its_plain_form(rule: dict[str, Any], seed: int) -> None:
-    """Noise with a spike, a step and a reading without a forecast; equal but for the order of operations."""
+    """Noise with switches, a spike, a step and a reading without a forecast; equal but for the order of operations."""
     y = noise(seed)
+    y += 20 * (np.arange(len(y)) // 90 % 2)
     y[AT] += 8
     y[AT + 50 :] -= 4
     yhat = np.append(0.0, 0.3 * y[:-1])
@@ -135,6 +136,36 @@ def test_a_series_that_often_alarms_raises_its_own_threshold() -> None:
     assert AT == alarms[0]
     assert len(alarms) < 12
     assert alarms[-1] < 2000
+
+
+def switched(first: int, *later: int, size: float = 20.0, readings: int = 3000) -> tuple[Float, Float]:
+    """Return noise that moves up and down by turns at some places, and its forecasts by the level before."""
+    level = np.zeros(readings)
+    for place in (first, *later):
+        level[place:] = size - level[place]
+    return level + noise(readings=readings), np.append(0.0, level[:-1])
+
+
+def test_a_machine_that_is_switched_on_and_off_is_soon_no_anomaly() -> None:
+    """The first three moves alarm, as it is not known yet that they recur; none of the later ones does."""
+    moves = list(range(AT, 2900, 110))
+    assert moves[:3] == [at for at in begins(*switched(*moves)) if at in moves]
+
+
+def test_another_move_of_a_machine_that_is_switched_on_and_off_is_an_anomaly() -> None:
+    """A pump at full speed has another level than one at half speed."""
+    moves = list(range(AT, 2900, 110))
+    y, yhat = switched(*moves)
+    y[2850] += 10
+    assert 2850 in begins(y, yhat)
+
+
+def test_spikes_that_recur_are_anomalies() -> None:
+    """A loose contact is a fault each time: the reading after a spike is back."""
+    places = list(range(AT, 8000, 900))
+    y = noise(readings=8000)
+    y[places] = 20.0
+    assert places == [at for at in begins(y) if at in places]
 
 
 def test_the_first_change_of_a_constant_series_is_as_rare_as_its_readings_are_many() -> None:
