@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float
-from tidecast.files.history import History
+from tidecast.files.history import History, counted
 from tidecast.models import time_grid
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import Inputs, rows_read
@@ -225,7 +225,8 @@ def _has_enough(readings: int, window: int, settings: TrainSettings) -> bool:
 
 def _unfit(history: History, validation: int) -> Untrainable | None:
     if len(history) < MIN_READINGS:
-        return Untrainable("too short", f"{len(history)} readings, {MIN_READINGS} are needed: bring a longer history")
+        has = counted(len(history), "reading")
+        return Untrainable("too short", f"{has}, {MIN_READINGS} are needed: bring a longer history")
     if not np.abs(history.values).max() <= LARGEST:
         return Untrainable("refused", f"it holds values beyond {LARGEST:g}: bring them in a larger unit")
     learned = history.values[:validation, 0]
