@@ -78,6 +78,7 @@ class Worker:
         self._failures = 0  # consecutive failures of what all partitions share: membership and the store
         self._backoff = Backoff(settings.worker.lease)
         self._pauses = 0
+        self._stop: Stop | None = None  # that of the current round
         self._failure_log = FailureLog(health)
 
     def _take(self, parts: Parts) -> None:
@@ -88,20 +89,14 @@ class Worker:
         forecasters = [self._forecaster(i, count) for i in range(count)]
         self._models.forecasters = forecasters
         name = worker_name(settings)
-        self._consumers = [
-            PartitionConsumer(
-                i,
-                stream,
-                PartitionLease(stream, name, settings.worker.lease),
-                forecaster,
-                self._health,
-                SeriesOrders(stream, forecaster, self._store, settings),
-                settings.worker,
-            )
-            for i, (stream, forecaster) in enumerate(zip(parts.streams, forecasters, strict=True))
-        ]
-        for consumer in self._consumers:
+        self._consumers: list[PartitionConsumer] = []
+        for i, (stream, forecaster) in enumerate(zip(parts.streams, forecasters, strict=True)):
+            lease = PartitionLease(stream, name, settings.worker.lease)
+            orders = SeriesOrders(stream, forecaster, self._store, settings)
+            consumer = PartitionConsumer(i, stream, lease, forecaster, self._health, orders, settings.worker)
             consumer.known = self._known
+            consumer.keep_alive = self._keep_alive
+            self._consumers.append(consumer)
         self._health.partitions.set(count)
         self._first = random.randrange(count)  # noqa: S311 - workers start at different partitions
         self._route_at = -math.inf  # when to try again after a failure of the router, by the monotonic clock
@@ -127,6 +122,14 @@ class Worker:
         self._parts.close()
         self._take(self._layouts.parts(self._settings, layout))
 
+    def _keep_alive(self, now: float) -> bool:
+        """Renew all leases and the registration while a partition is loaded; return False if the worker must stop."""
+        if self._membership:
+            self._membership.look(now)
+        for consumer in self._consumers:
+            consumer.renew(now)
+        return self._stop is None or not self._stop.is_set()
+
     def run(self, stop: Stop, *, burst: bool = False) -> None:
         """Serve until `stop` is set; with `burst`, until every reading of the held partitions is answered."""
         while not stop.is_set():
@@ -147,6 +150,7 @@ class Worker:
             The number of readings answered. None: no partition is held, or readings may wait in one not served.
         """
         pauses = self._pauses
+        self._stop = stop
         try:
             self._models.update(now, held=self.held > 0, flowing=self._flowing)
             if self._loading:

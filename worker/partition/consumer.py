@@ -4,7 +4,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -13,7 +12,6 @@ from redis.exceptions import ResponseError
 
 from tidecast.connection.lag import Lag, Progress
 from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
-from tidecast.online.batch import BatchResult
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from tidecast.start import LastingObjects
@@ -21,6 +19,7 @@ from worker.known_stream import KnownStream
 from worker.metrics import Health
 from worker.partition.dead_warnings import DeadLetterWarnings
 from worker.partition.entry_reader import CLOSED
+from worker.partition.handled_batch import HandledBatch
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PoisonGuard
 from worker.partition.series_orders import SeriesOrders
@@ -34,6 +33,7 @@ PROMPT_S = 1.0  # a reading that arrives so soon after a read without any shows 
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
 DRIFTS_NAMED = 10  # most drifts named in a log line
 
+LOST = "the lease ran out and another worker took the partition"
 CLOSED_AT_MOST = 3  # after this many connections closed during the commit of a batch, it counts as too large
 SMALLER_FOR = 256  # batches of reduced size before twice as many readings are tried again
 PROTOCOL_ERROR = "Protocol error"  # the Redis error for an argument longer than proto-max-bulk-len
@@ -43,28 +43,6 @@ log = structlog.get_logger("tidecast.worker")
 
 class TooLarge(TidecastError):  # noqa: N818 - as the others of its family
     """Redis closes the connection because a commit is too large."""
-
-
-@dataclass(slots=True)
-class HandledBatch:
-    """A handled batch whose commit is not confirmed yet."""
-
-    started_from: Progress  # before the stream's count was corrected
-    result: BatchResult
-    lag: Lag
-    sent: bool = False
-    closed: int = 0  # how often the connection was closed during its commit
-
-    @property
-    def answered(self) -> int:
-        """Return the number of its readings."""
-        return sum(self.result.counts.values())
-
-    @property
-    def ends_at(self) -> Progress:
-        """Return the progress after its commit."""
-        before = self.started_from.read + self.lag.correction
-        return Progress(self.result.last, before + self.answered + self.lag.lost)
 
 
 class PartitionConsumer:
@@ -87,6 +65,8 @@ class PartitionConsumer:
         self.retry_at = -float("inf")  # not served before this time after a failure, by the monotonic clock
         self.failures = 0  # consecutive
         self.known: KnownStream | None = None  # the values that are known ahead, for models that read them
+        # Called while states are loaded, with epoch seconds; returns whether to go on with it.
+        self.keep_alive: Callable[[float], bool] = self.renew
         self._stream = stream
         self._lease = lease
         self._health = health
@@ -122,7 +102,7 @@ class PartitionConsumer:
         if self.failures:
             self._failed_at = now
         if not self._lease.hold(now):
-            raise Fenced("the lease ran out and another worker took the partition")
+            raise Fenced(LOST)
         self._orders.look(now)
         self._dead_warnings.warn(now)
         if not self._uncommitted:
@@ -143,6 +123,12 @@ class PartitionConsumer:
             self._orders.purge(self._lease.epoch, now)
         self._retain(now)
         return answered
+
+    def renew(self, now: float) -> bool:
+        """Renew the lease if it is held and due; drop a partition that was lost; return whether it is held."""
+        if self.held and not self._lease.hold(now):
+            self.drop(LOST)
+        return self.held
 
     def drop(self, reason: str, *, logged: bool = True) -> None:
         """Forget the lost partition and its state; log it if `logged` is set."""
@@ -325,10 +311,8 @@ class PartitionConsumer:
             if self._stream.has_twin:
                 self._warnings.twin(self._lease.owner, now)
             return False
-        self.forecaster.restore({})
-        with LastingObjects():
-            for some in self._stream.states():
-                self.forecaster.remember(some)
+        if not self._load_states(now):
+            return False
         if self._stream.abandoned():
             self._poison_guard.begin()
         self._orders.begin(now)
@@ -345,6 +329,28 @@ class PartitionConsumer:
         self._health.lease_changed("acquired")
         if self._stream.awaits_nobody():
             self._warnings.group(self._settings.wait_for_group)
+        return True
+
+    def _load_states(self, now: float) -> bool:
+        """Load the states of all series, and renew leases meanwhile: this may take longer than a lease lasts.
+
+        Returns:
+            False if the worker must stop; the partition is released.
+
+        Raises:
+            Fenced: another worker has taken the partition meanwhile.
+        """
+        began = time.monotonic()
+        self.forecaster.restore({})
+        with LastingObjects():
+            for some in self._stream.states():
+                self.forecaster.remember(some)
+                goes_on = self.keep_alive(now + time.monotonic() - began)
+                if not self.held:
+                    raise Fenced(LOST)
+                if not goes_on:
+                    self.leave()
+                    return False
         return True
 
     def _released_to_start_again(self, now: float) -> bool:

@@ -30,13 +30,17 @@ def fields_of(redis: Redis, key: str, names: Sequence[bytes]) -> Iterator[dict[s
 def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
     """Yield the fields of some series at a time, each series whole; the caller must hold the lease.
 
+    While their names are listed, it yields nothing several times, so that the caller can renew its lease.
+
     Raises:
         StateError: a field has a name that no worker has written.
     """
-    fields: dict[bytes, list[bytes]] = {}
-    for name in dict.fromkeys(_names(redis, key)):
-        _check_name(name, key)
-        fields.setdefault(name.partition(SEPARATOR.encode())[0], []).append(name)
+    fields: dict[bytes, dict[bytes, None]] = {}
+    for names in _names(redis, key):
+        for name in names:
+            _check_name(name, key)
+            fields.setdefault(name.partition(SEPARATOR.encode())[0], {})[name] = None
+        yield {}
     series = iter(fields.values())
     portion = Portion(FIELDS_AT_ONCE)
 
@@ -52,8 +56,8 @@ def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
             yield states
 
 
-def _names(redis: Redis, key: str) -> Iterator[bytes]:
-    """Yield the field names of a hash; a name may come twice."""
+def _names(redis: Redis, key: str) -> Iterator[list[bytes]]:
+    """Yield the field names of a hash, some at a time; a name may come twice."""
     script = redis.register_script(script_of("names"))
     portion = Portion(NAMES_AT_ONCE)
     cursor = b"0"
@@ -65,7 +69,7 @@ def _names(redis: Redis, key: str) -> Iterator[bytes]:
     while True:
         cursor, names = shrinking(redis, portion, ask)
         portion.went_well()
-        yield from names
+        yield names
         if cursor == b"0":
             return
 

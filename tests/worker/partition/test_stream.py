@@ -38,7 +38,7 @@ def test_a_free_partition_is_taken_under_the_first_epoch(stream: Stream, redis: 
     assert 1 == stream.acquire("me")
     assert Progress("0-0", 0) == stream.progress()
     assert [b"tidecast"] == [group["name"] for group in redis.xinfo_groups("readings")]
-    assert [] == list(stream.states())
+    assert [] == [some for some in stream.states() if some]
 
 
 def test_a_foreign_lease_is_respected_while_it_runs(stream: Stream) -> None:
@@ -83,7 +83,7 @@ def test_taking_a_partition_over_keeps_its_offset(stream: Stream, held: int) -> 
     stream.release(held)
     assert held + 1 == stream.acquire("you")
     assert Progress("4-0", 2) == stream.progress()
-    assert [{"a": b"state after 4-0"}] == list(stream.states())
+    assert [{"a": b"state after 4-0"}] == [some for some in stream.states() if some]
 
 
 @pytest.mark.parametrize(("key", "kind"), [("readings", "stream"), ("lease", "hash"), ("offset", "hash")])
