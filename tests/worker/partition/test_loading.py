@@ -45,7 +45,7 @@ def loading(worker: Worker, meanwhile: dict[str, dict[str, int]], monkeypatch: p
     for each in worker._consumers:
         states = each._stream.states
 
-        def slow(states=states) -> Iterator[dict[str, bytes]]:  # type: ignore[no-untyped-def]
+        def slow(states=states) -> Iterator[dict[str, bytes]]:  # type: ignore[no-untyped-def] # its default binds the loop variable
             for some in states():
                 for key, fields in meanwhile.items():
                     if redis.exists(key):
@@ -92,7 +92,7 @@ def test_a_worker_that_must_stop_does_not_load_to_the_end(
     yielded = []
     for each in worker._consumers:
 
-        def states(states=each._stream.states) -> Iterator[dict[str, bytes]]:  # type: ignore[no-untyped-def]
+        def states(states=each._stream.states) -> Iterator[dict[str, bytes]]:  # type: ignore[no-untyped-def] # its default binds the loop variable
             for some in states():
                 stop.set()
                 yielded.append(some)
