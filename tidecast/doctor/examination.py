@@ -21,6 +21,7 @@ from tidecast.doctor import (
     models,
     notifications,
     partitions,
+    patterns,
     rights,
     schedule,
     server,
@@ -59,6 +60,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "known_rejected": known.rejected,
         "known_missing": known.missing,
         "conditions": conditions.conditions,
+        "patterns": patterns.patterns,
         "schedule": schedule.overdue,
         "notifications": notifications.notifications,
     }

@@ -23,7 +23,7 @@ from tidecast.connection.repartitions import Repartition, order_repartition
 from tidecast.errors import Fenced
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
-from tidecast.settings import NotifySettings, RetrainSettings
+from tidecast.settings import AnomalySettings, NotifySettings, RetrainSettings, SeriesSettings
 from tidecast.wire import Event
 from worker.main import make_worker
 from worker.metrics import Health
@@ -99,6 +99,16 @@ def silent(installation: Installation) -> None:
     state.fields.watch["silent"] = 1
     installation.redis.hset("state", mapping=dict(state.changes("pump-1")))
     happen(installation.redis, Event("silent", "no reading for 4s", "pump-1"))
+
+
+def mistyped_pattern(installation: Installation) -> Installation:
+    """Return a rule for a series that is written in another way."""
+    return installation.told(anomalies=AnomalySettings(series=[{"pattern": "A*", "muted": True}]))
+
+
+def hidden_pattern(installation: Installation) -> Installation:
+    """Return a unit for the only series, which has another one from the pattern before."""
+    return installation.told(series=SeriesSettings(units={"a": "°C", "*": "bar"}))
 
 
 def stands_still(installation: Installation) -> Installation:
@@ -332,6 +342,8 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (slow, "lag", "warning", "start a worker"),
     (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
+    (mistyped_pattern, "patterns", "warning", "correct the pattern"),
+    (hidden_pattern, "patterns", "warning", "put it before"),
     (silent, "conditions", "warning", "check the sensor and its sender"),
     (
         sent("rejected_known", "XADD known_dead * reason bad_value detail n/a original.series a"),
