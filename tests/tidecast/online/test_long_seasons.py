@@ -123,16 +123,13 @@ def _entry(row: int, y: float) -> Entry:
 
 def skill(y: Float, received: Bools, step: int) -> float:
     """Return the skill over the last value in the second half, of steps whose both readings were received."""
-    errors = []
-    naive = []
-    for result in handled(Forecaster(SeriesSettings()), y, received, step):
-        for f in result.forecasts:
-            row = (f.origin - FIRST_MS) // MINUTE_MS
-            after = row + step
-            if after < len(y) and received[after] and row >= len(y) // 2 and f.yhat is not None:
-                errors.append(abs(f.yhat - y[after]))
-                naive.append(abs(y[row] - y[after]))
-    return 1 - float(np.mean(errors) / np.mean(naive))
+    made = [result.forecasts for result in handled(Forecaster(SeriesSettings()), y, received, step)]
+    row = (np.concatenate([forecasts.origin for forecasts in made]) - FIRST_MS) // MINUTE_MS
+    yhat = np.concatenate([forecasts.yhat for forecasts in made])
+    scored = (row >= len(y) // 2) & (row + step < len(y)) & np.isfinite(yhat)
+    scored[scored] &= received[row[scored] + step]
+    after = y[row[scored] + step]
+    return float(1 - np.abs(yhat[scored] - after).mean() / np.abs(y[row[scored]] - after).mean())
 
 
 @pytest.mark.parametrize("kind", ["temperature", "pressure", "parts", "motor"])

@@ -20,8 +20,10 @@ from tests.tidecast.online.harness import (
     entry,
     forecaster_with,
     only,
+    outcome_of,
     predict,
 )
+from tidecast.arrays import Float
 from tidecast.models.experts import PROVEN, SEASONAL_CHANGE
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
@@ -30,7 +32,7 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.further.intervals import LEARNED, sizes_of
 from tidecast.online.stages.horizons import LEAST_WEIGHT
 from tidecast.settings import SeriesSettings
-from tidecast.wire import Forecast, steps_of
+from tidecast.wire import Forecast, Forecasts, steps_of
 
 HORIZON = 3
 SETTINGS = SeriesSettings(horizon=HORIZON)
@@ -53,6 +55,11 @@ def forecaster_of(*models: Model, settings: SeriesSettings = SETTINGS) -> Foreca
 def steps(outcome: BatchResult, name: str = "") -> list[list[float | None]]:
     """Return each forecast's values for the second step and the third; None where it has none."""
     return [[dict(f.more).get(f"yhat_{step}{name}") for step in range(2, HORIZON + 1)] for f in outcome.forecasts]
+
+
+def ends_of(made: Forecasts, step: int) -> list[Float]:
+    """Return the lower and the upper ends of a further step's intervals."""
+    return [np.array(made.more[f"yhat_{step}_{end}"], float) for end in ("lower", "upper")]
 
 
 def levels(count: int, seed: int = 0) -> list[float]:
@@ -211,13 +218,11 @@ def test_intervals_cover_as_promised_at_every_step_of_a_wandering_series(steps_a
     """Errors of far steps overlap, and arrive late: neither may make an interval swing."""
     values = np.random.default_rng(steps_ahead).normal(size=1500).cumsum()
     settings = SeriesSettings(horizon=steps_ahead)
-    made = answers_to(forecaster_of(settings=settings), values.tolist())
-    paths = [steps_of(forecast) for forecast in made]
+    made = outcome_of(forecaster_of(settings=settings), values.tolist()).forecasts
     for step in range(2, steps_ahead + 1):
-        due = [path[step - 1] for path in paths[100:-step]]
-        ends = np.array([(each.lower, each.upper) for each in due], float)
+        lower, upper = (end[100:-step] for end in ends_of(made, step))
         actual = values[100 + step :]
-        assert 0.85 <= ((ends[:, 0] <= actual) & (actual <= ends[:, 1])).mean() <= 0.95
+        assert 0.85 <= ((lower <= actual) & (actual <= upper)).mean() <= 0.95
 
 
 def test_intervals_of_far_steps_cover_although_readings_are_missing() -> None:
@@ -226,11 +231,12 @@ def test_intervals_of_far_steps_cover_although_readings_are_missing() -> None:
     values = rng.normal(size=3000).cumsum()
     times = np.flatnonzero(rng.random(len(values)) > 0.15)
     forecaster = forecaster_of(settings=SeriesSettings(horizon=24))
-    made = [*ask(forecaster, *(entry(n, value=float(values[n])) for n in times.tolist())).forecasts]
+    made = ask(forecaster, *(entry(n, value=float(values[n])) for n in times.tolist())).forecasts
     for step in (2, 6, 12, 24):
-        due = {n + step: steps_of(f)[step - 1] for n, f in zip(times.tolist(), made, strict=True) if n > 300}
-        inside = [due[n].lower <= values[n] <= due[n].upper for n in times.tolist() if n in due]
-        assert 0.85 <= np.mean(inside) <= 0.95
+        due = (times > 300) & np.isin(times + step, times)
+        lower, upper = (end[due] for end in ends_of(made, step))
+        actual = values[times[due] + step]
+        assert 0.85 <= ((lower <= actual) & (actual <= upper)).mean() <= 0.95
 
 
 def test_what_is_refused_settles_nothing() -> None:
