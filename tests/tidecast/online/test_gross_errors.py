@@ -1,5 +1,7 @@
 """Gross errors among the readings of a live series: no forecast comes near them, and the clean readings pay nothing."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from tidecast.models.model import Model
 from tidecast.models.time_grid import to_grid
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import SeriesSettings
-from tidecast.wire import Forecast
+from tidecast.wire import Forecast, Forecasts
 from trainer.fit.linear import fit_panel
 
 LEARNED, LIVE = 800, 300  # readings
@@ -41,20 +43,29 @@ def model_of(values: Float) -> Model:
     return make_model("a", panel=panel, step_ms=HOUR_MS, span=(0, int(ts[-1])), **facts)
 
 
+@cache
+def champion(*, of_wave: bool = True) -> Model:
+    """Return the model of `WAVE` or `LOAD`, fitted once."""
+    return model_of((WAVE if of_wave else LOAD)[:LEARNED])
+
+
+def answered(values: Float) -> Forecasts:
+    """Return the forecasts of the readings from the newest that the champion learned on."""
+    forecaster = Forecaster(SeriesSettings())
+    forecaster.set_model("a", 1, champion(of_wave=bool((values[:LEARNED] == WAVE[:LEARNED]).all())))
+    return outcome_of(forecaster, values[LEARNED - 400 :], first=LEARNED - 400).forecasts
+
+
 def live(values: Float) -> list[Forecast]:
     """Return the forecasts that stood at the live readings."""
-    forecaster = Forecaster(SeriesSettings())
-    forecaster.set_model(
-        "a", 1, model_of(values[:LEARNED] if (values[:LEARNED] == WAVE[:LEARNED]).all() else LOAD[:LEARNED])
-    )
-    return answers_to(forecaster, values[LEARNED - 400 :], first=LEARNED - 400)[399:-1]
+    return [*answered(values)][399:-1]
 
 
 def errors_of(values: Float, code: float | None, spots: list[int]) -> tuple[Float, Float]:
     """Return the errors at the readings that are clean, with the code in some places, and all forecasts."""
     sent = values.copy()
     sent[LEARNED:][spots] = sent[LEARNED:][spots] if code is None else code
-    yhat = np.array([forecast.yhat for forecast in live(sent)])
+    yhat = np.array(answered(sent).yhat)[399:-1]
     clean = np.setdiff1d(np.arange(LIVE), spots)
     return np.abs(yhat - values[LEARNED:])[clean], yhat
 
@@ -135,7 +146,7 @@ def test_a_batch_of_readings_is_doubted_as_each_alone() -> None:
     """A restart between any two readings changes nothing either: all that is known of a series is stored."""
     sent = WAVE.copy()
     sent[LEARNED:][PLACES["runs"] + PLACES["daily"]] = -9999
-    model = model_of(WAVE[:LEARNED])
+    model = champion()
     together = Forecaster(SeriesSettings())
     together.set_model("a", 1, model)
     expected = [forecast.yhat for forecast in answers_to(together, sent[LEARNED - 400 :], first=LEARNED - 400)]
