@@ -10,7 +10,6 @@ from tidecast.errors import SettingsError
 from tidecast.settings import NEVER, RetrainSettings
 from worker.retraining.crontab import Crontab
 
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # numbered from 0 as in crontab; 7 is Sunday again
 MOST_MISSED = 1000  # missed due times are counted up to this number
 NEVER_MS = 2**53  # the due time after the last time of a cron that ends
 RETRY_S = 10.0  # the pause before the second try, doubled each time
@@ -94,10 +93,9 @@ def timing_named(text: str) -> Timing | None:
 def _cron(text: str, zone: str) -> Timing:
     where = _zone(zone)
     try:
-        *others, weekdays = text.split()
-        crontab = Crontab(" ".join([*others, _named(weekdays)]), where)
+        crontab = Crontab(text, where)
         comes = crontab.after(datetime.now(UTC))
-    except (ValueError, IndexError) as exc:
+    except ValueError as exc:
         raise SettingsError(
             f'setting retrain.cron is "{text}": {exc}: write minute, hour, day, month and weekday, as "0 3 * * *"'
         ) from exc
@@ -116,24 +114,6 @@ def _zone(name: str) -> tzinfo:
             f"setting retrain.time_zone is {name!r}, which this system does not know: write it as Europe/Berlin, "
             "or install tzdata"
         ) from exc
-
-
-def _named(weekdays: str) -> str:
-    """Return the weekdays of a crontab by name: 0 is Sunday in crontab, but Monday in APScheduler."""
-    if not any(character.isdigit() for character in weekdays):
-        return weekdays
-    return ",".join(name for part in weekdays.split(",") for name in _names(part))
-
-
-def _names(part: str) -> list[str]:
-    days, _, step = part.partition("/")
-    if days != "*" and not days[:1].isdigit():
-        return [part]
-    first, _, last = ("0", "-", "6") if days == "*" else days.partition("-")
-    numbers = range(int(first), int(last or ("6" if step else first)) + 1, int(step or 1))
-    if not numbers or numbers[-1] > 7:
-        raise ValueError(f"{part!r} is not a weekday: they are 0 to 7")
-    return [WEEKDAYS[number % 7] for number in numbers]
 
 
 def _datetime(ms: int) -> datetime:

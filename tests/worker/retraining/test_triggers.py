@@ -78,10 +78,14 @@ def test_a_clock_that_was_set_back_repeats_nothing() -> None:
         ("0 3 * * mon-fri", ["Fri 2026-02-27 03:00", "Mon 2026-03-02 03:00"]),
         ("0 3 * * */3", ["Sat 2026-02-28 03:00", "Sun 2026-03-01 03:00", "Wed 2026-03-04 03:00"]),
         ("0 3 * * 1-5/2", ["Fri 2026-02-27 03:00", "Mon 2026-03-02 03:00", "Wed 2026-03-04 03:00"]),
+        ("0 3 * * mon-fri/2", ["Fri 2026-02-27 03:00", "Mon 2026-03-02 03:00", "Wed 2026-03-04 03:00"]),
+        ("0 3 * * SAT-SUN", ["Sat 2026-02-28 03:00", "Sun 2026-03-01 03:00", "Sat 2026-03-07 03:00"]),
+        ("0 3 1 jan-dec/3 *", ["Wed 2026-04-01 03:00", "Wed 2026-07-01 03:00", "Thu 2026-10-01 03:00"]),
+        ("0 3 1 apr,7 *", ["Wed 2026-04-01 03:00", "Wed 2026-07-01 03:00", "Thu 2027-04-01 03:00"]),
     ],
 )
-def test_weekdays_are_those_of_crontab(cron: str, expected: list[str]) -> None:
-    """There 0 and 7 are Sunday; for the library 0 is Monday."""
+def test_weekdays_and_months_are_those_of_crontab(cron: str, expected: list[str]) -> None:
+    """There 0 and 7 are Sunday; for the library 0 is Monday, and a step after a name does not count."""
     assert expected == dues(timing(cron=cron), "2026-02-26T12:00:00", len(expected))
 
 
@@ -119,6 +123,11 @@ def test_the_pause_before_another_try_grows_up_to_a_tenth_of_the_interval() -> N
         ({"cron": "61 3 * * *"}, "write minute, hour"),
         ({"cron": "0 3 * * 8"}, "'8' is not a weekday"),
         ({"cron": "0 3 * * 1-x"}, "write minute, hour"),
+        ({"cron": "0 3 * * mon#2"}, "'mon#2' is not a weekday: they are 0 to 7, or sun to sat"),
+        ({"cron": "0 3 * * fri-mon"}, "'fri-mon' is not a weekday"),
+        ({"cron": "0 3 * * */0"}, "'[*]/0' is not a weekday"),
+        ({"cron": "0 3 * jan#2 *"}, "'jan#2' is not a month: they are 1 to 12, or jan to dec"),
+        ({"cron": "0 3 * jan-0 *"}, "'jan-0' is not a month"),
         ({"cron": "x y z a b"}, "write minute, hour"),
         ({"cron": " "}, "write minute, hour"),
         ({"cron": "0 3 30 2 *"}, "never comes"),
