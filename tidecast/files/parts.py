@@ -161,11 +161,20 @@ def check_panel(table: Table, layout: TableLayout, rows: TableRows) -> None:
     if distinguishing:
         remedy = _panel_remedy(layout, distinguishing)
         raise HistoryError(f"{repeated} of {len(kept)} times{within} in {table.source} repeat, and {remedy}")
-    if len(kept) > 3 and panel.HALF * repeated >= len(kept):
-        raise HistoryError(
-            f"{repeated} of {len(kept)} times{within} in {table.source} repeat, and no column names the series: "
-            "call the one that does 'series'"
-        )
+    if len(kept) > 3 and panel.HALF * repeated >= len(kept) and not _within_milliseconds(rows):
+        remedy = "and no column names the series: call the one that does 'series'"
+        if layout.series is not None:
+            remedy = "and no other column distinguishes the rows: keep one reading of each time"
+        raise HistoryError(f"{repeated} of {len(kept)} times{within} in {table.source} repeat, {remedy}")
+
+
+def _within_milliseconds(rows: TableRows) -> bool:
+    """Return whether times that differ by less than a millisecond are among those that repeat."""
+    if not rows.times.below.any():
+        return False
+    order = np.lexsort((rows.times.below, rows.times.ms, rows.codes))
+    same = (np.diff(rows.codes[order]) == 0) & (np.diff(rows.times.ms[order]) == 0)
+    return bool((same & (np.diff(rows.times.below[order]) != 0)).any())
 
 
 def _by_series(rows: TableRows) -> Int64:

@@ -51,6 +51,23 @@ def option_sentence(exc: ValidationError, model: type[BaseModel]) -> str:
     return f"--{'-'.join(path).replace('_', '-')} is {_shown(error['input'])}: {_remedy(error, _field(path, model))}"
 
 
+def argument_sentence(exc: ValidationError, model: type[BaseModel], argument: str) -> str:
+    """Return a sentence on the first wrong key or value of a dict that is an argument of a function.
+
+    Args:
+        exc: pydantic's error.
+        model: the group of settings, or the spec, whose fields are the keys.
+        argument: the name of the argument.
+    """
+    error = exc.errors(include_url=False)[0]
+    path = [str(part) for part in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        return (
+            f"{argument} has the key {path[0]!r}, which does not exist: {did_you_mean(path[0], [*model.model_fields])}"
+        )
+    return f"{'.'.join([argument, *path])} is {_shown(error['input'])}: {_remedy(error, _field(path, model))}"
+
+
 def _problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     path = [str(part) for part in error["loc"]]
     where = ".".join(path)

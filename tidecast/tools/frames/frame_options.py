@@ -12,7 +12,7 @@ from tidecast.files.history import Histories
 from tidecast.models import presets
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings, load_settings
-from tidecast.settings.errors import option_sentence
+from tidecast.settings.errors import argument_sentence
 from tidecast.tools.frames import arguments
 
 
@@ -147,4 +147,4 @@ def _spec(preset: str | None, shape: Mapping[str, Any] | None) -> Spec | None:
     try:
         return Spec(**{**fields, **(shape or {})}) if fields or shape or preset else None
     except ValidationError as exc:
-        raise SettingsError(option_sentence(exc, Spec)) from exc
+        raise SettingsError(argument_sentence(exc, Spec, "shape")) from exc

@@ -24,5 +24,6 @@ def warn_of_left_out(read: Histories, refused: Sequence[Refusal]) -> None:
     more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
     count = len({each.series for each in reasons})
     series = len(read.accepted) + len(read.refused)
-    message = f"{count} of {series} series were left out or answered in part: {shown}{more}"
+    what = "were left out or answered in part" if len(reasons) > len(repeated) else "have repeated times"
+    message = f"{count} of {series} series {what}: {shown}{more}"
     warnings.warn(message, MissingAnswers, stacklevel=DECORATED)

@@ -87,7 +87,9 @@ def test_a_series_without_answers_is_warned_of_by_name() -> None:
 def test_readings_of_one_time_are_warned_of() -> None:
     """Of each only the last is answered: the frame has more rows than the answer is made of."""
     frame = pd.concat([wave(), wave().tail(2)], ignore_index=True)
-    with pytest.warns(MissingAnswers, match="1 of 1 series .* 'wave': 2 duplicate times: the last kept"):
+    with pytest.warns(
+        MissingAnswers, match="1 of 1 series have repeated times: 'wave': 2 duplicate times: the last kept"
+    ):
         assert len(backtest(wave(), **FIFTH)) == len(backtest(frame, **FIFTH))
 
 
@@ -112,7 +114,8 @@ def test_two_series_in_the_index_or_under_other_names_are_two_in_the_answer() ->
         ({"n_windows": 2, "test_size": 0.2}, "give one of them"),
         ({"level": 1.5}, "series.level"),
         *(({"preset": wrong}, "preset") for wrong in ("defualt", 5, ["residual"])),
-        ({"shape": {"unit": 5}}, "unit"),
+        ({"shape": {"unit": 5}}, "shape has the key 'unit', which does not exist: did you mean 'units'"),
+        ({"shape": {"units": 0}}, "shape.units is 0: use"),
         ({"shape": {"pretrained": True}}, "shape has 'pretrained'"),
         ({"shape": 5}, "shape is 5"),
         *(({name: wrong}, f"{name} is") for name in ("target", "series_column") for wrong in ("", 5, ["y"])),
