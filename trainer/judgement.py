@@ -26,7 +26,7 @@ from trainer.evaluation.moves import MoveStats, move_stats
 from trainer.fingerprint import RUN
 from trainer.fit.cross_validation import cross_validate
 from trainer.fit.linear import fit_panel
-from trainer.fit.own_expert import OwnExpertError, fit_own
+from trainer.fit.own_expert import OwnExpertError, fit_own, report_left_out
 from trainer.fit.own_networks import Fit
 from trainer.fit.training_set import TrainingSet
 from trainer.shared_networks import SharedNetwork
@@ -112,6 +112,7 @@ def _own_expert(training_set: TrainingSet, settings: Settings) -> tuple[OwnModel
     try:
         return fit_own(source, training_set.grid, training_set.rows_before_tail, settings.train.seed), None
     except OwnExpertError as exc:
+        report_left_out(training_set.history.series, str(exc))
         return None, str(exc)
 
 

@@ -35,7 +35,7 @@ class InProcess:
         for call in calls:
             try:
                 forecasts.append(answers_of(self._expert_of(call), call.windows))
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 forecasts.append(np.full(len(call.windows), np.nan))
                 reason = str(exc) if isinstance(exc, SettingsError) else f"{type(exc).__name__}: {exc}"
                 failures.append(OwnFailure(call.series, f"its expert failed with {reason}"))

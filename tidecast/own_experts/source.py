@@ -27,7 +27,7 @@ def make_expert(source: str) -> Expert:
     make = _maker(source)
     try:
         expert = make()
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise SettingsError(f"expert {source!r} cannot be made: {_text(exc)}: correct its code") from exc
     if not isinstance(expert, Expert):
         missing = [name for name in ("rows", "fit", "predict", "state", "restore") if not hasattr(expert, name)]
@@ -43,7 +43,7 @@ def _maker(source: str) -> Callable[[], Any]:
         return _entry_point(source)
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise SettingsError(
             f"expert {source!r} cannot be imported: {_text(exc)}: correct the path or its code"
         ) from exc
@@ -85,5 +85,5 @@ def _entry_point(source: str) -> Callable[[], Any]:
         raise SettingsError(f"expert {source!r} cannot be imported: {_text(exc)}: correct its package") from exc
 
 
-def _text(exc: Exception) -> str:
+def _text(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
