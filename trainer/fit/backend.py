@@ -11,17 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import structlog
 
+from tidecast.errors import TidecastError
 from tidecast.start import OwnPackages
 
 STDERR = 2
 # Keras and Keras Tuner import these, if they are installed, for wrappers, pictures and inputs that we do not use: a
 # third of the time.
 UNUSED = ("IPython", "matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
+_PACKAGES = ("keras", "tensorflow")
 log = structlog.get_logger("tidecast.trainer")
 _LOCK = threading.Lock()  # threads that train may need it at the same moment
 
@@ -104,8 +107,10 @@ def lean_imports() -> Iterator[None]:
 
 @cache
 def _imported() -> dict[str, ModuleType]:
+    for name in _PACKAGES:
+        check_package(name)
     with lean_imports():
-        modules = {name: import_module(name) for name in ("keras", "tensorflow")}
+        modules = {name: import_module(name) for name in _PACKAGES}
     # The matrix products of these networks are too small to split over cores. On two cores, with one thread per core
     # and separate series for each, training is a sixth faster if no operation uses the other core. Keras' own `fit`
     # takes as long either way. The setting must precede TensorFlow's first operation.
@@ -113,6 +118,19 @@ def _imported() -> dict[str, ModuleType]:
         modules["tensorflow"].config.threading.set_intra_op_parallelism_threads(1)
     report_gpus(modules["tensorflow"])
     return modules
+
+
+def check_package(name: str) -> None:
+    """Check that a name does not stand for a single file, such as the user's own script `keras.py`.
+
+    Its import would run the script again, which waits for the import.
+
+    Raises:
+        TidecastError: it does.
+    """
+    spec = None if name in sys.modules else find_spec(name)
+    if spec and spec.origin and spec.submodule_search_locations is None:
+        raise TidecastError(f"{spec.origin} would be imported in place of the package {name}: rename it")
 
 
 def report_gpus(tensorflow: Any) -> None:

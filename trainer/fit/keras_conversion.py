@@ -63,6 +63,10 @@ def weights_of_keras(network: Any, like: Spec) -> tuple[Spec, Weights]:
     Raises:
         ModelError: its shape is not supported, or it does not read these inputs.
     """
+    if not isinstance(network, keras.Model):
+        raise ModelError(f"the network is of type {type(network).__name__}: give a Keras model")
+    if not network.built:
+        raise ModelError(f"the Keras model has no input yet: begin it with keras.Input((steps, {like.channels}))")
     inner = next((layer for layer in network.layers if layer.name == NETWORK), network)
     layers = [each for each in inner.layers if not isinstance(each, keras.layers.InputLayer | keras.layers.Dropout)]
     cells = [layer for layer in layers if isinstance(layer, keras.layers.LSTM | keras.layers.Bidirectional)]
@@ -70,7 +74,9 @@ def weights_of_keras(network: Any, like: Spec) -> tuple[Spec, Weights]:
     if not cells or len(dense) not in (1, 2) or not all(isinstance(each, keras.layers.Dense) for each in dense):
         raise ModelError(f"the Keras model has the layers {_names(layers)}: {_SUPPORTED}")
     _, window, channels = inner.input_shape
-    if channels != like.channels or window is None:
+    if window is None:
+        raise ModelError(f"the Keras model reads any number of steps: use keras.Input((steps, {like.channels}))")
+    if channels != like.channels:
         raise ModelError(f"the Keras model reads {window} steps of {channels} numbers: give steps of {like.channels}")
     first = _cell(cells[0])
     shape = {

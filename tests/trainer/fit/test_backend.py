@@ -5,14 +5,16 @@ import inspect
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
+from tidecast.errors import TidecastError
 from tidecast.start import OwnPackages
 from trainer.fit import backend
-from trainer.fit.backend import report_gpus
+from trainer.fit.backend import check_package, report_gpus
 
 SMALL = "stringprep"  # a module that is imported quickly
 
@@ -25,6 +27,19 @@ def test_a_gpu_is_reported_and_its_absence_is_not(names: list[str]) -> None:
     with capture_logs() as lines:
         report_gpus(tensorflow)
     assert [names] * bool(names) == [line["devices"] for line in lines]
+
+
+def test_a_script_called_keras_is_named_instead_of_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import in place of Keras would wait for itself for ever."""
+    script = tmp_path / "tidecast_test_keras.py"
+    script.touch()
+    (tmp_path / "tidecast_test_package").mkdir()
+    (tmp_path / "tidecast_test_package" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TidecastError, match=f"^{script} would be imported in place of the package .*: rename it"):
+        check_package("tidecast_test_keras")
+    check_package("tidecast_test_package")
+    check_package("tidecast_test_absent")
 
 
 def test_an_inspection_of_all_names_does_not_import_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:

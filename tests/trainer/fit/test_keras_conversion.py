@@ -101,6 +101,12 @@ def test_a_network_of_another_supported_shape_is_taken() -> None:
         ),
         (lambda of: sequential(of.LSTM(3, activation="selu"), of.Dense(1)), "a shape that is not supported"),
         (lambda of: sequential(of.LSTM(3), of.Dense(1), channels=2), "reads 6 steps of 2 numbers: give steps of 1"),
+        (
+            lambda of: keras.Sequential([of.LSTM(3), of.Dense(1)]),
+            r"no input yet: begin it with keras.Input\(\(steps, 1\)\)",
+        ),
+        (lambda of: keras.Sequential([keras.Input((None, 1)), of.LSTM(3), of.Dense(1)]), "reads any number of steps"),
+        (lambda _: "network.keras", "the network is of type str: give a Keras model"),
     ],
 )
 def test_a_network_of_an_unsupported_shape_is_refused(network: Callable[[Any], Any], sentence: str) -> None:
