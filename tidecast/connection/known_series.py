@@ -1,12 +1,15 @@
 """List the names of known series, to suggest one for a mistyped name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import cast
 
 from redis import Redis
 
+from tidecast.connection.partitions import at_present
 from tidecast.settings import Settings
+from tidecast.suggestions import did_you_mean
 from tidecast.wire import SEPARATOR, layout_of
 
 MOST = 20_000  # names per partition that are read
@@ -19,3 +22,13 @@ def answered_series(redis: Redis, settings: Settings) -> Iterator[str]:
         fields = cast("Iterator[tuple[bytes, bytes]]", redis.hscan_iter(keys.state, count=1000))
         heads = (name for name, _ in fields if mark not in name)
         yield from (name.decode(errors="backslashreplace") for name in islice(heads, MOST))
+
+
+def unmatched(redis: Redis, settings: Settings, patterns: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each pattern that matches none of the series that have a state."""
+    names = sorted(answered_series(redis, at_present(redis, settings)))
+    if len(names) < MOST:  # beyond, not all names are read
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                remedy = did_you_mean(pattern, names) if names else "no series has sent a reading yet"
+                yield f"no series matches {pattern!r}: {remedy}"

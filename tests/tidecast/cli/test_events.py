@@ -134,6 +134,19 @@ def test_events_are_printed_as_lines_or_as_json(redis: Redis, capsys: pytest.Cap
     assert "did you mean 'stuck'?" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("url")
+def test_a_mistyped_series_is_named(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    """Otherwise a person waits for alarms that cannot come; events of a deleted series are printed all the same."""
+    redis.hset("state", "boiler-8", b"")
+    happen(redis, STUCK)
+    assert 0 == run_command("anomalies", "--once", "--series", "boilr-8", "--series", "boiler-*")
+    assert ("", "tidecast: no series matches 'boilr-8': did you mean 'boiler-8'?\n") == capsys.readouterr()
+    assert 0 == run_command("events", "--once", "--series", "pump-1")
+    printed = capsys.readouterr()
+    assert "stuck  pump-1" in printed.out
+    assert "tidecast: no series matches 'pump-1': use one of 'boiler-8'\n" == printed.err
+
+
 def test_a_line_says_when_what_and_of_whom_within_the_width() -> None:
     """The time comes from the entry's id; on a terminal no event takes two lines."""
     event = Event("series_created", "first reading received", "boiler-7", None, "1700000000000-0")

@@ -1,5 +1,6 @@
 """`tidecast events` and `tidecast anomalies`: print events of series, models and scheduled runs."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from tidecast.cli.options import CountOption, JsonOption, StreamOptions
 from tidecast.cli.times import since_id
+from tidecast.errors import TidecastError
 
 SHORTEST_BLOCK_MS = 1
 
@@ -41,9 +43,25 @@ class EventOptions:
 
         after = since_id(self.since or ("0" if self.once else "$"))
         block_ms = SHORTEST_BLOCK_MS if self.once else 1000
+        for sentence in self._unmatched():
+            typer.echo(f"tidecast: {sentence}", err=True)
         with self.streams.client() as client:
             chosen = client.events(after, kinds=kinds, series=self.series, block_ms=block_ms, stop_when_idle=self.once)
             follow_events(chosen, self.count, as_json=self.as_json)
+
+    def _unmatched(self) -> list[str]:
+        """Return a sentence for each pattern that matches no series: nothing may ever be printed for it."""
+        from redis.exceptions import RedisError
+
+        from tidecast.connection import connect
+        from tidecast.connection.known_series import unmatched
+
+        if not self.series:
+            return []
+        settings = self.streams.settings()
+        with suppress(RedisError, TidecastError), connect(settings) as redis:  # reading the events reports failures
+            return list(unmatched(redis, settings, self.series))
+        return []
 
 
 def events(
