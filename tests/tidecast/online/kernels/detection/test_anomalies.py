@@ -146,10 +146,13 @@ def switched(first: int, *later: int, size: float = 20.0, readings: int = 3000) 
     return level + noise(readings=readings), np.append(0.0, level[:-1])
 
 
-def test_a_machine_that_is_switched_on_and_off_is_soon_no_anomaly() -> None:
+@pytest.mark.parametrize("cool_down", [100, 0])
+def test_a_machine_that_is_switched_on_and_off_is_soon_no_anomaly(cool_down: int) -> None:
     """The first three moves alarm, as it is not known yet that they recur; none of the later ones does."""
     moves = list(range(AT, 2900, 110))
-    assert moves[:3] == [at for at in begins(*switched(*moves)) if at in moves]
+    alarms = [at for at in begins(*switched(*moves), cool_down=cool_down) if (at - AT) % 110 < 20]
+    assert moves[:3] == [at for at in alarms if at in moves]
+    assert max(alarms) < moves[3]
 
 
 def test_another_move_of_a_machine_that_is_switched_on_and_off_is_an_anomaly() -> None:
