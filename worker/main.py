@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from worker.retraining.scheduler import Schedule
     from worker.retraining.triggers import Timing
 
-IDLE_S = 3600.0  # length of one wait in the main thread; a signal ends it
+LOOK_S = 1.0  # how often the main thread looks whether the schedule fails; a signal ends the wait
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -106,10 +106,10 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     present = PresentSettings(settings)
     with Schedule(
         present, timing, lambda: range(present().partitions), owner, health, asked_to_stop=stop.is_set, command=command
-    ):
-        health.ready.set()
-        while not stop.wait(IDLE_S):
-            pass
+    ) as schedule:
+        while not stop.is_set():
+            health.show_ready(ready=not schedule.failing, failing=schedule.failing)
+            stop.wait(LOOK_S)
     log.info("schedule stopped")
 
 

@@ -205,8 +205,12 @@ class Health:
     def holding(self, partitions: int, failing: str = "") -> None:
         """Record how many partitions are held, and why none of them is served; empty: they are."""
         self._held.set(partitions)
+        self.show_ready(ready=partitions > 0 and not failing, failing=failing)
+
+    def show_ready(self, *, ready: bool, failing: str = "") -> None:
+        """Set the response of `/readyz`; `failing` is the reason why it is not ready, if it is known."""
         self._failing = failing
-        if partitions and not failing:
+        if ready:
             self.ready.set()
         else:
             self.ready.clear()

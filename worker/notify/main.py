@@ -105,7 +105,7 @@ def _serve(make: Callable[[], Notifier], backoff: Backoff, health: Health, stop:
         try:
             notifier = notifier or make()
             pause_s = notifier.step(time.time())
-            health.ready.set()
+            health.show_ready(ready=True)
             failures = 0
         except (RedisError, Unavailable, StreamError) as exc:
             if notifier:
@@ -113,6 +113,7 @@ def _serve(make: Callable[[], Notifier], backoff: Backoff, health: Health, stop:
             failures += 1
             pause_s = backoff.pause_s(failures)
             error = explain(exc) if isinstance(exc, RedisError) else str(exc)
+            health.show_ready(ready=False, failing=error)
             health.failed("redis" if isinstance(exc, RedisError) else "refused")
             if times := limiter.count(error):
                 log.error("step failed", error=error, pause_s=round(pause_s, 3), times=times)

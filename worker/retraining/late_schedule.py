@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from worker.retraining.scheduler import Schedule
 
 LOOK_S = 0.25  # how often to check for the end while waiting for the worker to be ready
+AGAIN_S = 60.0  # the pause before another try, if it cannot be started
 
 log = structlog.get_logger("tidecast.worker")
 
@@ -48,10 +49,13 @@ class LateSchedule:
         while not self._ready.wait(LOOK_S):
             if self._ended.is_set():
                 return
-        try:
-            schedule = self._make()
-            if not self._ended.is_set():
+        while not self._ended.is_set():
+            try:
+                schedule = self._make()
                 schedule.start()
+            except Exception:  # for example without a file descriptor; the worker continues without a schedule
+                log.exception("schedule not started", again_in_s=AGAIN_S)
+                self._ended.wait(AGAIN_S)
+            else:
                 self._schedule = schedule
-        except Exception:  # the worker continues without a schedule
-            log.exception("schedule not started")
+                return

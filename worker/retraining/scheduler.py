@@ -84,6 +84,7 @@ class Schedule:
         self._ours: set[int] = set()  # the partitions that have a job
         self._jobs: dict[Keys, RetrainJob] = {}  # used only by the thread of the runs
         self._failures = 0  # consecutive
+        self._failing: dict[int | None, str] = {}  # the last error of each partition, or of the look for partitions
         self._limiter = LogLimiter()
         self._stopping = threading.Event()
         self._running = threading.Lock()  # held while a job runs
@@ -125,17 +126,25 @@ class Schedule:
     ) -> None:
         self.stop()
 
+    @property
+    def failing(self) -> str:
+        """Return an error that keeps the schedule from its work; empty if there is none."""
+        return next(iter([*self._failing.values()]), "")
+
     def reconcile(self) -> None:
         """Add a job for each new partition, and remove the jobs of lost partitions."""
         try:
             held = set(self._held())
         except Exception as exc:  # APScheduler, whose log is off, calls this again
             self._report(exc, RECONCILE_S)
+            self._failing[None] = str(exc)
             return
+        self._failing.pop(None, None)
         for lost in self._ours - held:
             with suppress(JobLookupError):
                 self._scheduler.remove_job(str(lost))
             self._health.retraining.next_run(lost, None)
+            self._failing.pop(lost, None)
         for new in held - self._ours:
             # At once: the step reads from Redis when the next run is due.
             begin = _datetime(time.time())
@@ -177,8 +186,10 @@ class Schedule:
                 at = self._jobs[keys].step(cancelled)
             except Exception as exc:  # the thread must survive every error
                 reconnect_if_stale(self._redis, exc)
+                self._failing[partition] = explain(exc) if isinstance(exc, RedisError) else str(exc)
                 return time.time() + self._pause_s(partition, exc)
             self._failures = 0
+            self._failing.pop(partition, None)
             return at
 
     def _pause_s(self, partition: int, exc: Exception) -> float:

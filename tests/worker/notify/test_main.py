@@ -9,15 +9,21 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.harness.events import happen
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
+from tests.worker.harness import Impatient
 from tests.worker.notify.harness import Inbox
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.records.notify_record import AFTER
 from tidecast.settings import Settings
 from tidecast.wire import Event
+from worker.backoff import Backoff
+from worker.metrics import Health
+from worker.notify.main import _serve
+from worker.notify.notifier import Notifier
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "plant"
@@ -80,3 +86,16 @@ def test_it_waits_for_a_redis_that_is_away_and_goes_on_when_it_is_back(redis_pro
             process.send_signal(signal.SIGTERM)
             process.communicate(PATIENCE_S)
     assert 0 == process.returncode
+
+
+def test_it_is_not_ready_while_redis_is_away() -> None:
+    """`/readyz` names the cause; the process goes on by itself."""
+    health = Health()
+    health.show_ready(ready=True)
+
+    def away() -> Notifier:
+        raise RedisConnectionError("nobody is there")
+
+    _serve(away, Backoff(1.0), health, Impatient(2))
+    body = b"".join(health._answer({"PATH_INFO": "/readyz"}, lambda *_: None)).decode()
+    assert "503 Service Unavailable: ConnectionError: nobody is there\n" == body

@@ -17,6 +17,7 @@ from tests.harness.processes import forked_worker, worker_process
 from tests.worker.harness import push
 from tests.worker.retraining.harness import record
 from tidecast.settings import Settings
+from worker.retraining import late_schedule
 from worker.retraining.late_schedule import LateSchedule
 
 HIDER = """
@@ -204,3 +205,22 @@ def test_a_schedule_that_cannot_be_made_does_not_end_the_worker() -> None:
     ready.set()
     with capture_logs() as logs, LateSchedule(fail, ready):
         until(lambda: "schedule not started" in [line["event"] for line in logs])
+
+
+def test_a_schedule_that_could_not_be_made_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process without a free file descriptor gets some later, and may run for months without a retraining."""
+    monkeypatch.setattr(late_schedule, "AGAIN_S", 0.001)
+    noted: list[str] = []
+    make = making(noted)
+
+    def fail_twice() -> Any:
+        schedule = make()
+        if len(noted) < 3:
+            raise OSError("too many open files")
+        return schedule
+
+    ready = threading.Event()
+    ready.set()
+    with LateSchedule(fail_twice, ready):
+        until(lambda: "start" in noted)
+    assert ["schedule", "schedule", "schedule", "start", "stop"] == noted

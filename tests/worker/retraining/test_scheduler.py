@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from apscheduler.executors.debug import DebugExecutor
+from pydantic import SecretStr
 from redis import Redis
 from structlog.testing import capture_logs
 
@@ -258,3 +259,26 @@ def test_a_look_that_ends_at_once_is_followed_by_the_next_one(
     monkeypatch.setattr(Schedule, "_step", step)
     with scheduled(settings, FINISH, every=6 * 3600.0):
         until(lambda: len(looks) > 10)
+
+
+def test_a_schedule_shows_what_keeps_it_from_its_work(settings: Settings) -> None:
+    """`/readyz` of `tidecast retrain --daemon` answers 503 with it."""
+    partitions: list[set[int]] = []
+    timing = timing_of(settings.retrain.model_copy(update={"every": 3600.0}))
+    assert timing
+    schedule = Schedule(lambda: settings, timing, lambda: partitions[0], "me", Health())
+    schedule.reconcile()
+    assert "list index out of range" == schedule.failing
+    partitions.append(set())
+    schedule.reconcile()
+    assert not schedule.failing
+    away = settings.model_copy(update={"redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}")})
+    places = [away, settings]
+    schedule = Schedule(lambda: places[0], timing, lambda: {0}, "me", Health())
+    schedule._step(0)
+    assert "Connection refused" in schedule.failing
+    places.pop(0)
+    schedule._redis = None
+    schedule._jobs.clear()
+    schedule._step(0)
+    assert not schedule.failing
