@@ -128,7 +128,7 @@ class Schedule:
 
     @property
     def failing(self) -> str:
-        """Return an error that keeps the schedule from its work; empty if there is none."""
+        """Return an error that keeps the schedule from its work; empty without one."""
         return next(iter([*self._failing.values()]), "")
 
     def reconcile(self) -> None:
