@@ -5,6 +5,7 @@ column and then one column for each series. A table is read in wide form under t
 columns, but no column of names. None of its columns is called `value`. The user named neither a target nor features.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ ROW_NUMBER = "id"  # names the series, unless all its values differ: then it num
 TIME = ("ds", "timestamp", "ts", "datetime", "time", "date")
 LIBRARY_TARGET = "y"  # the target of a table with `unique_id` or `ds`
 DEFAULT_TARGET = "value"
+OTHER_DELIMITERS = re.compile(r"[|:\s]+")  # that a file may have, but which are not read
 TARGET = (DEFAULT_TARGET, LIBRARY_TARGET)
 ALL = "all"
 NONE = "none"
@@ -126,6 +128,10 @@ def _time(table: Table) -> str:
     stamps = (name for name in names if table.columns[name].holds_times and not table.columns[name].holds_numbers)
     if name := next(stamps, None):
         return name
+    if len(names) == 1 and {part.casefold() for part in OTHER_DELIMITERS.split(names[0])} & set(TIME):
+        raise HistoryError(
+            f"{table.source} has one column, {names[0]!r}: separate columns by commas, semicolons or tabs"
+        )
     raise HistoryError(
         f"{table.source} has no time column among {_listed(names)}: call one 'timestamp' (or {', '.join(TIME)})"
     )
