@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
 
 from tidecast.errors import SettingsError
+from tidecast.settings.patterns import matches
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import EVENTS, DeadLetter, Event, Fields, Forecast, is_copy
 
@@ -76,7 +76,7 @@ def dead_letters_of(reasons: Names, series: Names) -> Contents[DeadLetter]:
 def _matches(raw: bytes | None, patterns: tuple[str, ...]) -> bool:
     """Return whether a name is one of some names and patterns."""
     name = raw.decode(errors="replace") if raw is not None else None
-    return name is not None and any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+    return name is not None and any(matches(name, pattern) for pattern in patterns)
 
 
 def _texts(name: str, given: Names, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """List the names of known series, to suggest one for a mistyped name."""
 
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from itertools import islice
 from typing import cast
 
@@ -9,6 +8,7 @@ from redis import Redis
 
 from tidecast.connection.partitions import at_present
 from tidecast.settings import Settings
+from tidecast.settings.patterns import matches
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import SEPARATOR, layout_of
 
@@ -29,6 +29,6 @@ def unmatched(redis: Redis, settings: Settings, patterns: Sequence[str]) -> Iter
     names = sorted(answered_series(redis, at_present(redis, settings)))
     if len(names) < MOST:  # beyond, not all names are read
         for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in names):
+            if not any(matches(name, pattern) for name in names):
                 remedy = did_you_mean(pattern, names) if names else "no series has sent a reading yet"
                 yield f"no series matches {pattern!r}: {remedy}"

@@ -1,11 +1,11 @@
 """Check that the patterns of series in the settings have an effect."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 
 from tidecast.connection.known_series import MOST, answered_series
 from tidecast.doctor.finding import Case, Finding
 from tidecast.settings import Settings
+from tidecast.settings.patterns import matches
 from tidecast.suggestions import most_similar
 
 
@@ -32,13 +32,13 @@ def _patterns(settings: Settings) -> Mapping[str, Sequence[str]]:
 
 def _problems(pattern: str, before: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield why a pattern has no effect, with the remedy."""
-    matched = [name for name in names if fnmatchcase(name, pattern)]
+    matched = [name for name in names if matches(name, pattern)]
     if not matched:
         similar = most_similar(pattern, names)
         problem = "matches no series" + (f"; the most similar one is {similar!r}" if similar else "")
         yield problem, "correct the pattern, or delete it if no such series will come"
         return
-    hiding = [earlier for earlier in before if all(fnmatchcase(name, earlier) for name in matched)]
+    hiding = [earlier for earlier in before if all(matches(name, earlier) for name in matched)]
     if hiding:
         problem = f"has no effect: {hiding[0]!r} comes first and matches the same series"
         yield problem, "put it before that pattern, as the first that matches counts, or delete it"

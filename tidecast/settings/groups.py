@@ -1,10 +1,10 @@
 """The groups of settings of workers, series and the dashboard; in Python a duration is in seconds, a size in bytes."""
 
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from tidecast.settings.patterns import matches
 from tidecast.settings.values import Duration, Level, Size, as_written, no_truth
 
 LONGEST_LEASE_S = 3600.0  # a lease in Redis that ends later is ignored
@@ -121,7 +121,7 @@ class SeriesSettings(Group):
 
     def unit_of(self, series: str) -> str:
         """Return the unit of a series' values; empty without one."""
-        return next((unit for pattern, unit in self.units.items() if fnmatchcase(series, pattern)), "")
+        return next((unit for pattern, unit in self.units.items() if matches(series, pattern)), "")
 
 
 class AnomalyRule(Group):
@@ -174,7 +174,7 @@ class AnomalySettings(AnomalyRule):
 
     def rule_of(self, series: str) -> AnomalyRule:
         """Return the rule of a series."""
-        return next(rule for pattern, rule in self.rules() if fnmatchcase(series, pattern))
+        return next(rule for pattern, rule in self.rules() if matches(series, pattern))
 
 
 class OwnExpert(Group):
@@ -205,7 +205,7 @@ class ExpertSettings(Group):
 
     def source_of(self, series: str) -> str | None:
         """Return the source of a series' own expert; None if it has none."""
-        return next((each.source for each in self.series if fnmatchcase(series, each.pattern)), None)
+        return next((each.source for each in self.series if matches(series, each.pattern)), None)
 
 
 class ForecastsSettings(Group):

@@ -1,12 +1,12 @@
 """The settings of what is known ahead: special days and the calendar, by series."""
 
 from datetime import date
-from fnmatch import fnmatchcase
 from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 
 from tidecast.settings.groups import Group
+from tidecast.settings.patterns import matches
 from tidecast.suggestions import did_you_mean
 
 
@@ -41,4 +41,4 @@ class KnownSettings(Group):
 
     def rule_of(self, series: str) -> CalendarRule | None:
         """Return the rule of a series; None: it has none."""
-        return next((rule for rule in self.calendars if fnmatchcase(series, rule.pattern)), None)
+        return next((rule for rule in self.calendars if matches(series, rule.pattern)), None)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import pairwise, repeat
 
 import numpy as np
@@ -12,6 +11,7 @@ from tidecast.connection.paging import Page, RawEntry
 from tidecast.errors import BadReading
 from tidecast.files.history import History, carried
 from tidecast.settings import Settings
+from tidecast.settings.patterns import matches
 from tidecast.wire import parsing
 from tidecast.wire.numbers import LONGEST, numbers_of
 from trainer.data.reading_columns import (
@@ -44,7 +44,7 @@ class Wanted:
 
     def has(self, series: str) -> bool:
         """Return whether a series is requested."""
-        return (not self.series or series in self.series) and fnmatchcase(series, self.pattern)
+        return (not self.series or series in self.series) and matches(series, self.pattern)
 
     @property
     def named(self) -> tuple[str, ...]:

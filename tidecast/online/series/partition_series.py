@@ -1,7 +1,6 @@
 """The series of one partition: their states, and their models as the loops of a batch read them."""
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.shadow_test import ShadowTests
 from tidecast.online.window import Window
 from tidecast.settings import AnomalySettings, SeriesSettings
+from tidecast.settings.patterns import matches
 from tidecast.wire import Event, parsing
 
 EVENTS_ONE_BY_ONE = 10  # new series in one batch that get an event each; more than that share one event
@@ -206,7 +206,7 @@ class PartitionSeries:
         self.columns.set(entry, self._engine, rows_read)
 
     def _new_entry(self, series: str, state: SeriesState) -> SeriesEntry:
-        muted, rule = next((muted, rule) for pattern, muted, rule in self._rules if fnmatchcase(series, pattern))
+        muted, rule = next((muted, rule) for pattern, muted, rule in self._rules if matches(series, pattern))
         entry = SeriesEntry(len(self._by_number), series, state, muted, rule)
         self._by_number.append(entry)
         self.entries[series] = entry

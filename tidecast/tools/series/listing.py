@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from redis import Redis
@@ -14,6 +13,7 @@ from tidecast.connection.records.mutes import read_mutes
 from tidecast.errors import StateError, StoreError
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
+from tidecast.settings.patterns import matches
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import Keys, layout_of
 from tidecast.wire.state_format import bin_field_names, field_names
@@ -54,7 +54,7 @@ def list_series(settings: Settings, pattern: str = "*") -> list[SeriesRow]:
 
     Args:
         settings: of the installation.
-        pattern: of the names, as in `fnmatch.fnmatchcase`.
+        pattern: of the names, or a name.
 
     Raises:
         SettingsError: Redis stores no valid number of partitions.
@@ -63,7 +63,7 @@ def list_series(settings: Settings, pattern: str = "*") -> list[SeriesRow]:
     with connect(settings) as redis:
         settings = at_present(redis, settings)
         names = sorted({*answered_series(redis, settings), *store.series()})
-        chosen = [name for name in names if fnmatchcase(name, pattern)]
+        chosen = [name for name in names if matches(name, pattern)]
         heads = dict(_heads(redis, settings, chosen))
     return [_row(name, heads.get(name), store, settings) for name in chosen]
 
