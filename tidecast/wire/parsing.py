@@ -32,6 +32,12 @@ _MOMENT = re.compile(
     rb"(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Epochs of the years 2001 to 2128 in another unit, of a form that epoch milliseconds do not have.
+_OTHER_UNITS = (
+    (re.compile(rb"[1-4]\d{9}\.\d+"), "seconds"),
+    (re.compile(rb"[1-4]\d{15}"), "microseconds"),
+    (re.compile(rb"[1-4]\d{18}"), "nanoseconds"),
+)
 # An epoch in seconds of the years 2001 to 2128, read as milliseconds, falls in early 1970.
 _LOOKS_LIKE_SECONDS = range(1_000_000_000, 5_000_000_000)
 # Such as 202403 and 20240301. Smaller numbers may be times that a program counts from 0.
@@ -209,6 +215,9 @@ def _iso_ms(raw: bytes) -> int:
     except ValueError:  # a day that is not in the calendar
         moment = None
     if form is None or moment is None:
+        for other, unit in _OTHER_UNITS:
+            if other.fullmatch(raw):
+                raise BadReading("bad_ts", f"ts {quoted(raw)} looks like {unit}: send milliseconds")
         raise BadReading(
             "bad_ts",
             f"ts {quoted(raw)} is not a time: send epoch milliseconds or ISO-8601 with an offset, "

@@ -221,7 +221,11 @@ def _with_a_broken_champion(spoil: Callable[[bytes], bytes], *, before: bool = T
         assert (("lstm", 1) if before else ("naive", None)) == (made.kind, made.model)
         errors = [str(line["error"]) for line in log if line["event"] == "model not loaded"]
         assert 1 == len(errors)
-        return "forecast", "", "logged; " + ("the champion before it goes on" if before else "the last value answers")
+        return (
+            "forecast",
+            "",
+            "logged; " + ("the champion before it goes on" if before else "experts that need no training answer"),
+        )
 
     return stage
 
