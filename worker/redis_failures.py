@@ -24,6 +24,7 @@ _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
         "CLOSED": Fenced,  # by a repartition
         "NOTYET": Unavailable,  # a partition cannot be closed
         "CONFLICT": Conflict,
+        "MISCOUNT": Conflict,
         "WRONGKEY": StreamError,
         "AHEAD": StreamError,
         "FULL": Unavailable,

@@ -60,14 +60,6 @@ if last == to and (from ~= to or stored()) then return 'ALREADY' end
 if last ~= from then
   return redis.error_reply('CONFLICT the offset is ' .. tostring(last) .. ', the batch started from ' .. from)
 end
--- A worker that acquires the partition again corrects a count that is not a number.
-local counted = {}
-for i = 11, 10 + 2 * ARGV[10], 2 do counted[#counted + 1] = ARGV[i] end
-for i, count in ipairs(redis.call('HMGET', offset, unpack(counted))) do
-  if count and not (string.match(count, '^-?%d+$') and #count <= 16) then
-    return redis.error_reply('CONFLICT ' .. counted[i] .. ' in ' .. offset .. ' is not a count')
-  end
-end
 -- 3. Every key is of the type this script writes, and the ids are new to the streams.
 local streams = {{forecasts, 'stream'}, {dead, 'stream'}, {state, 'hash'}, {events, 'stream'}, {merged, 'stream'}}
 for _, pair in ipairs(streams) do
@@ -90,11 +82,22 @@ for _, pair in ipairs({{forecasts, ids[1]}, {dead, ARGV[letters] ~= '0' and ARGV
     return redis.error_reply('AHEAD ' .. pair[1] .. ' already holds entries up to ' .. newest(pair[1]))
   end
 end
-for stream, count in pairs({[events] = ARGV[past(letters, 1)], [merged or ''] = #ids}) do
-  if tonumber(count) > 0 and stream ~= '' and is_full(stream) then
-    return redis.error_reply('WRONGKEY ' .. stream .. ' holds the highest ids there are, so it takes no other entry')
-  end
+local full = ARGV[past(letters, 1)] ~= '0' and is_full(events) and events
+full = full or merged and #ids > 0 and is_full(merged) and merged
+if full then
+  return redis.error_reply('WRONGKEY ' .. full .. ' holds the highest ids there are, so it takes no other entry')
 end
+-- A worker that acquires the partition again corrects a count that is not a number, or too large for Lua.
+local counted, sums = {'before'}, {}
+for i = at, fields - 1, 2 do counted[#counted + 1] = ARGV[i] end
+for i, text in ipairs(redis.call('HMGET', offset, unpack(counted))) do
+  local count = tonumber(text or 0)
+  if not (count and count > -1e15 and count < 1e15) then
+    return redis.error_reply('MISCOUNT ' .. counted[i] .. ' in ' .. offset .. ' is not a count')
+  end
+  sums[counted[i]] = count
+end
+for i = at, fields - 1, 2 do sums[ARGV[i]] = sums[ARGV[i]] + ARGV[i + 1] end
 local now = redis.call('TIME')
 
 -- With wait_for, forecasts that this consumer group has not acknowledged are not trimmed. If they leave too little
@@ -112,9 +115,10 @@ if wait_for ~= '' then
   end
 end
 
--- 4. Every right is there: a command that the user may not call fails, and these change nothing yet. While a repartition
--- copies states, the names of those that follow are noted.
-redis.call('HSET', lease, 'epoch', redis.call('HINCRBY', lease, 'epoch', 0))
+-- 4. Renew the lease. It is the first HSET: Redis refuses a command that the user may not call only when it is called,
+-- so each kind of command comes before the entries, or is theirs. While a repartition copies states, the names of those
+-- that follow are noted.
+redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
 if kind == 'set' then
   for j = past(past(letters, 1), 0), #ARGV, 2 do redis.call('SADD', changed, ARGV[j]) end
 end
@@ -169,14 +173,13 @@ while i <= #ARGV do
   i = stop + 1
 end
 -- 9. The new offset and the counts.
-redis.call('HSET', offset, 'last', to)
+local written = {'last', to}
 for j = at, fields - 1, 2 do
-  redis.call('HINCRBY', offset, ARGV[j], ARGV[j + 1])
+  written[#written + 1], written[#written + 2] = ARGV[j], string.format('%.0f', sums[ARGV[j]])
 end
--- 10. Renew the lease, and move the passive group, which shows the lag; nothing depends on the group, so this may fail.
-redis.call('HSET', lease, 'expires_ms', now[1] * 1000 + math.floor(now[2] / 1000) + lease_ms)
-local read, before = unpack(redis.call('HMGET', offset, 'read', 'before'))
-local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', read - (before or 0))
+redis.call('HSET', offset, unpack(written))
+-- 10. Move the passive group, which shows the lag; nothing depends on the group, so this may fail.
+local moved = redis.pcall('XGROUP', 'SETID', readings, group, to, 'ENTRIESREAD', sums.read - sums.before)
 if moved.err then moved = redis.pcall('XGROUP', 'SETID', readings, group, to) end
 if moved.err then redis.pcall('XGROUP', 'CREATE', readings, group, to) end -- it was deleted together with a stream
 return 'COMMITTED'
