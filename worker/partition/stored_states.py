@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain, islice
 from typing import cast
 
@@ -37,8 +38,8 @@ def states_of(redis: Redis, key: str) -> Iterator[dict[str, bytes]]:
     """
     fields: dict[bytes, dict[bytes, None]] = {}
     for names in _names(redis, key):
+        _check_names(names, key)
         for name in names:
-            _check_name(name, key)
             fields.setdefault(name.partition(SEPARATOR.encode())[0], {})[name] = None
         yield {}
     series = iter(fields.values())
@@ -74,11 +75,16 @@ def _names(redis: Redis, key: str) -> Iterator[list[bytes]]:
             return
 
 
-def _check_name(name: bytes, key: str) -> None:
-    try:
-        name.decode()
-    except UnicodeDecodeError as exc:
-        raise StateError(f"{key} has a field {name[:LONGEST_SHOWN]!r}, which is not UTF-8: delete this field") from exc
+def _check_names(names: Sequence[bytes], key: str) -> None:
+    with suppress(UnicodeDecodeError):
+        b"\n".join(names).decode()
+        return
+    for name in names:  # one of them is not UTF-8
+        try:
+            name.decode()
+        except UnicodeDecodeError as exc:
+            shown = name[:LONGEST_SHOWN]
+            raise StateError(f"{key} has a field {shown!r}, which is not UTF-8: delete this field") from exc
 
 
 def _values(redis: Redis, key: str, names: list[bytes], portion: Portion) -> Iterable[tuple[bytes, bytes | None]]:

@@ -52,10 +52,10 @@ class LateSchedule:
         while not self._ended.is_set():
             try:
                 schedule = self._make()
-                schedule.start()
+                if not self._ended.is_set():  # its imports take a while
+                    schedule.start()
+                    self._schedule = schedule
+                return
             except Exception:  # for example without a file descriptor; the worker continues without a schedule
                 log.exception("schedule not started", again_in_s=AGAIN_S)
                 self._ended.wait(AGAIN_S)
-            else:
-                self._schedule = schedule
-                return

@@ -143,4 +143,4 @@ def test_the_fields_of_a_series_come_together(settings: Settings, redis: Redis) 
     redis.hset("state", mapping=fields)
     parts = [{name.partition("\x1f")[0] for name in some} for some in stream_of(settings).states()]
     assert 700 == sum(map(len, parts))
-    assert 3 == len(parts)
+    assert 3 == sum(map(bool, parts))  # the others have no field: the caller can renew its lease between them

@@ -195,6 +195,26 @@ def test_a_worker_that_ends_before_it_is_ready_makes_no_schedule() -> None:
     assert [] == noted
 
 
+def test_a_worker_that_ends_while_the_schedule_is_made_does_not_start_it() -> None:
+    """Its imports take a while; started later, it would speak after the worker's last word."""
+    noted: list[str] = []
+    making_it, ended = threading.Event(), threading.Event()
+
+    def make() -> Any:
+        making_it.set()
+        assert ended.wait(PATIENCE_S)
+        return making(noted)()
+
+    ready = threading.Event()
+    ready.set()
+    late = LateSchedule(make, ready)
+    with late:
+        assert making_it.wait(PATIENCE_S)
+        late._ended.set()
+        ended.set()
+    assert ["schedule"] == noted
+
+
 def test_a_schedule_that_cannot_be_made_does_not_end_the_worker() -> None:
     """A damaged installation costs the schedule alone, and the log reports it."""
 
