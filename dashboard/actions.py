@@ -30,7 +30,7 @@ class Actions:
     Attributes:
         settings: where Redis and the store are.
         under_way: the series that are being retrained.
-        results: what came of the newest action on each series, with its time.
+        results: the result of the newest action on each series, with its time.
     """
 
     settings: Settings

@@ -15,7 +15,7 @@ ENDS = "the program ends"  # in place of a result
 
 
 def buttons(actions: Actions, follower: Follower, series: str) -> None:
-    """Add the buttons of a series, and what came of the newest action on it.
+    """Add the buttons of a series, and the result of the newest action on it.
 
     The result stays on the page: a retraining takes a while, and the viewer may have left and come back.
     """

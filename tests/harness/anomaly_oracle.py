@@ -74,7 +74,9 @@ class AnomalyOracle:
             self.before = yhat
             return jumps >= 2
         if jumps < 0.5:
-            self.jump, self.jumps, self.before = size, 1.0, yhat
+            self.jump = size
+            self.jumps = 1.0
+            self.before = yhat
         else:
             self.jumps -= 0.5
         return False

@@ -139,9 +139,9 @@ def test_a_network_needs_as_many_readings_as_the_message_names(window: int) -> N
 @pytest.mark.parametrize("readings", [1, 2, 3, MIN_READINGS - 1])
 def test_a_history_of_a_few_readings_is_too_short_and_nothing_worse(readings: int) -> None:
     """No division by a step that is not there."""
-    found = unfit(history(walk(readings)))
-    assert found.cause == "too short"
-    assert found.reason.startswith(f"{readings} reading{'' if readings == 1 else 's'}, {MIN_READINGS} are needed")
+    misfit = unfit(history(walk(readings)))
+    assert misfit.cause == "too short"
+    assert misfit.reason.startswith(f"{readings} reading{'' if readings == 1 else 's'}, {MIN_READINGS} are needed")
 
 
 def test_a_series_that_does_not_change_in_the_part_learned_from_is_constant() -> None:

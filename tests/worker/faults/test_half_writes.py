@@ -128,11 +128,11 @@ def test_a_partition_is_not_closed_by_half(redis: Redis, settings: Settings, bro
     else:
         redis.hset("lease", "epoch", "first")
     repartitioner = Repartitioner(redis, settings)
-    wanted = Repartition(4, 1, 1, 0)
+    repartition = Repartition(4, 1, 1, 0)
 
     def close() -> None:
         with refusals_explained():
-            repartitioner._close_partition(layout_of(settings).keys(0), wanted)
+            repartitioner._close_partition(layout_of(settings).keys(0), repartition)
 
     refused(redis, (ResponseError, StreamError), close)
     assert not redis.hget("offset", "closed")
