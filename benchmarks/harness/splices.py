@@ -89,9 +89,9 @@ class Answer:
     y: float
 
 
-def splice(histories: Sequence[History], settings: Settings, spec: Spec | None = None) -> SpliceResult:
+def splice(histories: Sequence[History], settings: Settings) -> SpliceResult:
     """Train on the first parts, forecast the rests with and without changes, and retrain the changed series."""
-    spec = spec or Spec()
+    spec = Spec()
     with tempfile.TemporaryDirectory() as folder:
         store = ModelStore(Path(folder))
         train([_until(h, cut_of(h)) for h in histories], spec, settings, store)

@@ -1,6 +1,7 @@
 """The newest readings of every series with their forecasts, in bounded memory."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -55,7 +56,6 @@ class Recent:
         count: `(room,)`, the number of points that each series ever got.
         model: `(room,)`, the version of the last forecast; 0: none.
         newest_id: of each series, the entry id of the last forecast.
-        unreadable: the number of entries that are not valid forecasts.
     """
 
     def __init__(self, most: int) -> None:
@@ -72,7 +72,6 @@ class Recent:
         self.count = np.zeros(FIRST_ROOM, np.int64)
         self.model = np.zeros(FIRST_ROOM, np.int64)
         self.beyond = 0
-        self.unreadable = 0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,10 +80,8 @@ class Recent:
         """Add entries of the `forecasts` stream in order; return the number of valid forecasts."""
         taken = 0
         for entry_id, fields in entries:
-            try:
+            with suppress(KeyError, ValueError, OverflowError):  # another program wrote it: only workers may
                 taken += self._add(entry_id, fields or {})
-            except (KeyError, ValueError, OverflowError):  # another program wrote it: only workers may
-                self.unreadable += 1
         return taken
 
     def _add(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:

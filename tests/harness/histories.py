@@ -1,4 +1,4 @@
-"""Histories with every kind of gap, and the readings of them that a live window accepts."""
+"""Histories with every kind of gap, the readings of them that a live window accepts, and its filled rows."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -21,10 +21,15 @@ def accepted(history: list[tuple[int, float, float]], window: Window, max_gap: i
     kept_rows = []
     for delta, a, b in history:
         ts += delta
-        if window.accepts(ts) == "next":
+        if ts > window.last_ts:
             window.push(ts, np.array([a, b]), max_gap)
             kept_ts.append(ts)
             kept_rows.append([a, b])
         else:
             ts -= min(delta, 0)
     return kept_ts, kept_rows
+
+
+def filled_in(window: Window, count: int) -> int:
+    """Return how many of the newest `count` rows were interpolated."""
+    return int(window.filled[window.end - min(count, window.length) : window.end].sum())

@@ -5,7 +5,7 @@ their addresses; `Window` gives them names.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,12 +215,6 @@ class Window:
         """Return the rows, oldest first: `(length, width)`, a view that the next `push` may change."""
         return self.buffer[self.end - self.length : self.end]
 
-    def accepts(self, ts: int) -> Literal["next", "duplicate", "late"]:
-        """Return how a reading of time `ts` relates to the newest one."""
-        if ts > self.last_ts:
-            return "next"
-        return "duplicate" if ts == self.last_ts else "late"
-
     def push(
         self,
         ts: int,
@@ -229,7 +223,7 @@ class Window:
         usual: float = 0.0,
         known: tuple[float, float] = NO_LIMITS,
     ) -> int:
-        """Append a reading for which `accepts` returns "next"; return how many missing steps were filled before it.
+        """Append a reading later than the newest one; return how many missing steps were filled before it.
 
         Args:
             ts: epoch milliseconds.
@@ -245,10 +239,6 @@ class Window:
     def newest(self, count: int) -> Float:
         """Return a copy of the newest `count` rows, `(count, width)`; the window must hold that many."""
         return self.buffer[self.end - count : self.end].copy()
-
-    def filled_in(self, count: int) -> int:
-        """Return how many of the newest `count` rows were interpolated."""
-        return int(self.filled[self.end - min(count, self.length) : self.end].sum())
 
     def reshape(self, capacity: int, columns: Sequence[int | None]) -> None:
         """Change the shape and keep the rows that fit: column i is the old `columns[i]`, or NaN where that is None."""

@@ -103,4 +103,3 @@ DARK = Theme(
     ),
     other="#6b7681",
 )
-THEMES = (LIGHT, DARK)

@@ -224,11 +224,6 @@ def environment_of_one_thread() -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(libraries, "1")}
 
 
-def colour_wanted() -> bool:
-    """Return whether programs may use colour (the NO_COLOR convention)."""
-    return not os.environ.get("NO_COLOR")
-
-
 def quiet_tensorflow() -> None:
     """Hide TensorFlow's messages about the machine, unless the user has set its log level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -16,11 +16,11 @@ def test_points_are_kept_in_their_order_and_the_oldest_go() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"model": 10**30}, {"model": "x"}, {"yhat": "x"}, {"y": ""}])
-def test_an_entry_that_is_not_a_forecast_is_counted_and_left_out(wrong: dict[str, object]) -> None:
+def test_an_entry_that_is_not_a_forecast_is_left_out(wrong: dict[str, object]) -> None:
     """Another program may write anything into the stream; its series is not shown."""
     recent = Recent(10)
     assert 1 == recent.add([entry("a", 0, **{"y": 1.0, "yhat": 1.0} | wrong), entry("b", 0, 1.0, 1.0)])
-    assert (["b"], 1) == (recent.names, recent.unreadable)
+    assert ["b"] == recent.names
 
 
 def test_series_beyond_the_most_are_counted_and_left_out() -> None:
@@ -48,11 +48,11 @@ def test_a_series_that_is_removed_leaves_the_others_as_they_were() -> None:
     assert [[2.0, 2.1, 8.0], [1.0, 1.1], [7.0]] == [recent.of(i)[:, Y].tolist() for i in range(3)]
 
 
-def test_an_entry_that_is_no_forecast_is_counted_and_the_others_are_read() -> None:
+def test_an_entry_that_is_not_a_forecast_does_not_hide_the_others() -> None:
     """It does not matter which program wrote the entry."""
     recent = Recent(10)
     assert 1 == recent.add([(b"1-0", {b"series": b"a"}), (b"2-0", None), entry("a", 0, 1.0, 1.0)])
-    assert (2, ["a"]) == (recent.unreadable, recent.names)
+    assert ["a"] == recent.names
 
 
 def test_a_series_of_which_nothing_could_be_read_is_not_met() -> None:
@@ -60,8 +60,9 @@ def test_a_series_of_which_nothing_could_be_read_is_not_met() -> None:
     recent = Recent(10)
     whole = entry("a", 0, 1.0, 1.0)
     broken = entry("b", 0, 1.0, 1.0)
-    recent.add([whole, (broken[0], {**broken[1], b"y": b"\xff"}), (broken[0], {**broken[1], b"model": b"x"})])
-    assert (["a"], 2) == (recent.names, recent.unreadable)
+    broken_entries = [(broken[0], {**broken[1], **fields}) for fields in ({b"y": b"\xff"}, {b"model": b"x"})]
+    assert 1 == recent.add([whole, *broken_entries])
+    assert ["a"] == recent.names
 
 
 def test_skill_and_coverage_are_those_of_a_loop() -> None:

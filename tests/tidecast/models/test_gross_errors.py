@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.harness.doubt import Doubt
 from tidecast.arrays import Float
-from tidecast.models.gross_errors import FAR, GROWTH, STUCK, WARM_UP, Doubt, Moves, limits, spans_away, usual_move
+from tidecast.models.gross_errors import FAR, GROWTH, STUCK, WARM_UP, Moves, limits, spans_away, usual_move
 
 WAVE = 50 + 10 * np.sin(2 * np.pi * np.arange(300) / 24) + np.random.default_rng(0).normal(size=300)
 CODES = [-9999.0, 9999.0, 0.0, -1.0, 65535.0, 1e6, 32767.0, -273.15, 99.99, 3.4e38, -3.4e38]

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.harness.doubt import Doubt
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.oracles import OutlierGuard, blend, farthest, learn, own_answers, shares
+from tests.harness.tracker import trackers_in
 from tests.tidecast.online.harness import (
     CLOSE,
     SETTINGS,
@@ -19,7 +21,6 @@ from tests.tidecast.online.harness import (
     predict,
 )
 from tidecast.models.experts import EXPERTS, LSTM, PROVEN, SEASONAL_CHANGE, LinearExperts
-from tidecast.models.gross_errors import Doubt
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.online.forecaster import Forecaster
@@ -55,7 +56,7 @@ def test_a_model_is_not_judged_on_readings_that_it_has_learned_from(until: int) 
         made = only(ask(forecaster, entry(n, value=float(n * n % 7))))
         assert (n == 1) == (made.error is None)  # the score is given all the same
         moved.append(not np.array_equal(before, forecaster.states["a"].errors, equal_nan=True))
-        assert FIRST_ERRORS + moved.count(True) == forecaster.states["a"].trackers[0].errors
+        assert FIRST_ERRORS + moved.count(True) == trackers_in(forecaster.states["a"])[0].errors
     assert [n > 1 and 1000 * n > until for n in range(1, 10)] == moved
 
 

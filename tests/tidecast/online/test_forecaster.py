@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.harness.histories import filled_in
 from tests.harness.models import make_model, make_shared, random_panel
 from tests.harness.states import all_whole, whole
 from tests.tidecast.online.harness import NOW_MS, SETTINGS, SPEC, ask, entry, forecaster_with, only
@@ -251,4 +252,4 @@ def test_filled_rows_of_a_series_without_a_model_are_counted_too() -> None:
     forecaster = Forecaster(SETTINGS)
     made = [*ask(forecaster, *(entry(n) for n in (1, 2, 3, 5, 6, 9, 10))).forecasts]
     assert [0, 0, 0, 1, 1, 3, 3] == [f.filled for f in made]
-    assert 3 == forecaster.states["a"].window.filled_in(20)
+    assert 3 == filled_in(forecaster.states["a"].window, 20)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.harness.tracker import Tracker
 from tests.tidecast.online.harness import answers_to, outcome_of
 from tidecast.arrays import Bools, Float
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.interval_widths import FIRST_ERRORS, FIRST_WIDENING, LEAST, RATE
 from tidecast.settings import SeriesSettings
 from tidecast.wire import Forecast, Forecasts

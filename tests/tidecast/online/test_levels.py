@@ -3,10 +3,10 @@
 import pytest
 
 from tests.harness.models import make_model
+from tests.harness.tracker import Tracker, trackers_in
 from tests.tidecast.online.harness import SPEC, ask, entry, forecaster_with, only
 from tidecast.models.model import Model
 from tidecast.online.forecaster import Forecaster
-from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.interval_widths import FIRST_ERRORS
 from tidecast.settings import SeriesSettings
 
@@ -29,7 +29,7 @@ def test_each_new_version_begins_its_further_intervals_anew() -> None:
     forecaster.set_model("a", 2, make_model("a", SPEC, seed=1, span=(0, 0)))
     made += [*ask(forecaster, *(entry(n, value=float(n * n)) for n in range(7, 9))).forecasts]
     assert [0, *[2] * 5, 0, 2] == [len(f.more) for f in made]
-    assert [FIRST_ERRORS + 1, 1] == [tracker.errors for tracker in forecaster.states["a"].trackers]
+    assert [FIRST_ERRORS + 1, 1] == [tracker.errors for tracker in trackers_in(forecaster.states["a"])]
 
 
 @pytest.mark.parametrize("model", [None, make_model("a", SPEC, half_width=3.0, span=(0, 0))])
@@ -65,11 +65,11 @@ def test_a_restart_with_other_levels_keeps_the_first_interval(levels: tuple[floa
     after = Forecaster(SeriesSettings(more_levels=levels))
     after.restore(stored)
     made = only(ask(after, entry(9, value=5.0)))
-    half = before.states["a"].trackers[0].pending
+    half = trackers_in(before.states["a"])[0].pending
     assert half is not None
     assert made.error is not None
     assert abs(made.error) / half == made.anomaly_score
-    assert errors == [tracker.errors for tracker in after.states["a"].trackers]
+    assert errors == [tracker.errors for tracker in trackers_in(after.states["a"])]
     assert 2 * len(levels) == len(made.more)
 
 

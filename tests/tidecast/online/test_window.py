@@ -4,15 +4,30 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.harness.histories import STEP_MS, accepted, histories
+from tests.harness.doubt import Doubt
+from tests.harness.histories import STEP_MS, accepted, filled_in, histories
 from tidecast.models import time_grid
-from tidecast.models.gross_errors import NO_LIMITS, Doubt, Moves
-from tidecast.online.kernels.placing.taking import DUPLICATE, LATE
+from tidecast.models.gross_errors import NO_LIMITS, Moves
+from tidecast.online.kernels.placing.taking import DUPLICATE, LATE, Taken
 from tidecast.online.window import Window, take
 from tidecast.wire.state_format import STEPS_REMEMBERED
 
 unhurried = hypothesis.settings(deadline=None)
 USUAL, KNOWN = 1e4, (-1e5, 1e5)  # of a model's history
+
+
+def take_readings(windows: list[Window], readings: list[tuple[int, tuple[float, ...]]], max_gap: int) -> Taken:
+    """Add readings, each a time and a row, to their windows; return what `take` returns of the newest five rows."""
+    n = len(readings)
+    return take(
+        np.array([window.address for window in windows]),
+        (np.array([ts for ts, _ in readings]), np.ones(n, np.int64), np.array([row for _, row in readings])),
+        np.full(n, 5),
+        max_gap,
+        tuple(np.full(n, number) for number in (USUAL, *KNOWN)),
+        np.zeros((n, 2), np.int64),
+        lambda _: None,
+    )
 
 
 @unhurried
@@ -29,7 +44,7 @@ def test_a_window_fed_one_reading_at_a_time_is_the_end_of_the_whole_grid(
     np.testing.assert_allclose(window.rows, grid.values[last][-capacity:], rtol=1e-12, atol=1e-6)
     assert window.length == min(capacity, last.sum())
     for count in range(1, capacity + 1):
-        assert window.filled_in(count) == grid.filled[last][-count:].sum()
+        assert filled_in(window, count) == grid.filled[last][-count:].sum()
 
 
 @unhurried
@@ -46,15 +61,16 @@ def test_without_a_grid_each_reading_is_the_row_after_the_last(
     np.testing.assert_array_equal(rows, grid.values)
     assert (ts, {0}, False) == (grid.ts.tolist(), set(grid.segment.tolist()), grid.filled.any())
     np.testing.assert_array_equal(rows[-capacity:], window.rows)
-    assert 0 == window.filled_in(capacity)
+    assert 0 == filled_in(window, capacity)
 
 
 def test_the_same_time_is_a_duplicate_and_an_earlier_one_late() -> None:
     """Only a later time is next; the very first reading may have any time, 0 and before included."""
     window = Window(3, 1)
-    assert window.accepts(-5) == "next"
-    window.push(-5, np.array([1.0]), 3)
-    assert ["duplicate", "late", "next"] == [window.accepts(ts) for ts in (-5, -6, -4)]
+    readings = [(-5, (1.0,)), (-5, (2.0,)), (-6, (3.0,)), (-4, (4.0,))]
+    taken = take_readings([window] * 4, readings, max_gap=3)
+    assert [0, DUPLICATE, LATE, 0] == taken.missing.tolist()
+    assert [[1.0], [4.0]] == window.rows.tolist()
 
 
 def test_after_a_long_gap_the_window_starts_anew() -> None:
@@ -65,7 +81,7 @@ def test_after_a_long_gap_the_window_starts_anew() -> None:
         window.push(ts, np.array([float(ts)]), 3)
     assert [[100_000.0]] == window.rows.tolist()
     assert 1 == window.length
-    assert window.accepts(2000) == "late"
+    assert 100_000 == window.last_ts
 
 
 def test_without_a_model_the_step_is_the_median_of_the_steps_seen() -> None:
@@ -126,7 +142,7 @@ def test_another_shape_keeps_the_newest_rows_of_the_columns_that_go_on(
         np.testing.assert_array_equal(
             np.full(len(expected), np.nan) if old is None else expected[:, old], window.rows[:, new]
         )
-    assert window.filled_in(after) == reference.filled_in(min(before, after))
+    assert filled_in(window, after) == filled_in(reference, min(before, after))
     for ts in range(pushes, pushes + 2 * after + 1):
         window.push(ts * 2000, np.array([ts, ts, ts], float), 3)
     assert [float(pushes + 2 * after)] * 3 == window.rows[-1].tolist()
@@ -145,29 +161,15 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
     for i, ts, row in readings:
         window = pairs[i][0]
         width = 1 + i
-        relation = window.accepts(ts)
-        if relation != "next":
-            expected.append((DUPLICATE if relation == "duplicate" else LATE, 0, 0, 0.0, 0, 0.0, []))
+        if ts <= window.last_ts:
+            expected.append((DUPLICATE if ts == window.last_ts else LATE, 0, 0, 0.0, 0, 0.0, []))
             continue
         missing = window.push(ts, row[:width], max_gap, USUAL, KNOWN)
         rows = window.newest(min(5, window.length)).ravel().tolist()
         doubted = max(0, window.doubted - missing)
         limits = (doubted, max(USUAL, window.largest_move))
-        expected.append((missing, window.length, window.filled_in(5), window.step or 0.0, *limits, rows))
-    asked = [pairs[i][1] for i, _, _ in readings]
-    taken = take(
-        np.array([window.address for window in asked]),
-        (
-            np.array([ts for _, ts, _ in readings]),
-            np.ones(len(readings), np.int64),
-            np.array([row for _, _, row in readings]),
-        ),
-        np.full(len(readings), 5),
-        max_gap,
-        tuple(np.full(len(readings), number) for number in (USUAL, *KNOWN)),
-        np.zeros((len(readings), 2), np.int64),
-        lambda _: None,
-    )
+        expected.append((missing, window.length, filled_in(window, 5), window.step or 0.0, *limits, rows))
+    taken = take_readings([pairs[i][1] for i, _, _ in readings], [(ts, row) for _, ts, row in readings], max_gap)
     columns = (taken.missing, taken.lengths, taken.filled, taken.steps, taken.doubted, taken.moves)
     assert [each[:6] for each in expected] == list(zip(*(column.tolist() for column in columns), strict=True))
     rows = np.concatenate([each[6] for each in expected])
@@ -204,7 +206,7 @@ def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features(
     for n in range(20):
         window.push(n * STEP_MS, [10 + n % 3, n], 3, 2.0)
     window.push(20 * STEP_MS, [-9999, 20], 3, 2.0, (10.0, 12.0))
-    assert ([11.0, 20.0], 1, 1) == (window.rows[-1].tolist(), window.doubted, window.filled_in(30))
+    assert ([11.0, 20.0], 1, 1) == (window.rows[-1].tolist(), window.doubted, filled_in(window, 30))
     window.push(99 * STEP_MS, [-9999, 99], 3, 2.0)
     assert ([[-9999.0, 99.0]], 0) == (window.rows.tolist(), window.doubted)
     window.forget_target()

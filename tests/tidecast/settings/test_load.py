@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tidecast.errors import SettingsError
-from tidecast.settings import colour_wanted, load_settings, worker_name, worker_threads
+from tidecast.settings import load_settings, worker_name, worker_threads
 
 
 @pytest.fixture(autouse=True)
@@ -174,11 +174,3 @@ def test_a_worker_without_a_name_is_like_no_other() -> None:
     """Two workers on one machine never take each other's lease; a name set is kept."""
     assert 3 == len({worker_name(load_settings()) for _ in range(3)})
     assert "w1" == worker_name(load_settings(worker={"name": "w1"}))
-
-
-def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The convention: set and not empty turns colours off."""
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not colour_wanted()
-    monkeypatch.setenv("NO_COLOR", "")
-    assert colour_wanted()

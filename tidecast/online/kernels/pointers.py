@@ -64,6 +64,5 @@ def record_at(kind: np.dtype[Any]) -> Callable[[int], Any]:
 
 floats_at = _pointer_to(types.float64)
 singles_at = _pointer_to(types.float32)
-integers_at = _pointer_to(types.int64)
 words_at = _pointer_to(types.uint32)
 bytes_at = _pointer_to(types.uint8)

@@ -126,7 +126,7 @@ def _missing(window: int, ts: int) -> int:
 
 @part_exactly
 def _doubts(window: int, y: float, known: HistoryLimits) -> bool:
-    """Do `Doubt.learn` in place; return whether the reading is doubted."""
+    """Take a reading and learn from it; return whether it is doubted."""
     w = window_at(window)
     move = abs(y - _target(window, 0))
     usual = max(w.largest_move, known.largest_move)

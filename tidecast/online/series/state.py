@@ -9,9 +9,8 @@ import numpy as np
 
 from tidecast.arrays import Float, Float32, Int64
 from tidecast.errors import StateError
-from tidecast.online.intervals import Tracker
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record, trackers_of
+from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
 from tidecast.online.shadow_test import Probation
 from tidecast.online.window import STORED, Window, WindowMemory
 from tidecast.wire.state_format import (
@@ -117,11 +116,6 @@ class SeriesState:
         """Return the experts' discounted errors, `(records, experts)`, NaN while unknown; a view."""
         errors: Float32 = self.fields.errors
         return errors
-
-    @property
-    def trackers(self) -> list[Tracker]:
-        """Return an interval tracker for each level, on the record's numbers."""
-        return [Tracker.on(numbers) for numbers in trackers_of(self.record, self.levels)]
 
     def expect(self, levels: int, further: int) -> None:
         """Change the number of intervals, keeping the first, and of further steps, which then start again."""

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.harness.histories import filled_in
 from tests.harness.oracles import learn
 from tests.harness.states import all_fields, all_whole, whole
+from tests.harness.tracker import Tracker, trackers_in
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES
-from tidecast.online.intervals import Tracker
 from tidecast.online.series.state import SeriesState, decode_all
 from tidecast.online.shadow_test import begin, end
 from tidecast.online.window import Window
@@ -51,7 +52,7 @@ def states(draw: st.DrawFn) -> SeriesState:
     for name, kind in (("guard", GUARD), ("drift", DRIFT)):
         for field in kind.names or ():
             state.fields[name][field] = draw(number if kind[field] == np.float64 else error)
-    for tracker in state.trackers:
+    for tracker in trackers_in(state):
         tracker.numbers[:] = draw(trackers).numbers
     count = further_numbers(state.further, state.levels)
     state.record[len(state.record) - count :] = draw(arrays(np.float64, count, elements=answer))
@@ -70,7 +71,7 @@ def test_a_state_survives_its_bytes_to_the_last_bit(state: SeriesState) -> None:
     for name in ("record", "errors", "answers"):
         np.testing.assert_array_equal(getattr(state, name), getattr(decoded, name))
     np.testing.assert_array_equal(state.window.rows, decoded.window.rows)
-    assert state.window.filled_in(12) == decoded.window.filled_in(12)
+    assert filled_in(state.window, 12) == filled_in(decoded.window, 12)
     for name in ("capacity", "length", "appended", "last_ts", "step_ms", "steps_seen"):
         assert getattr(state.window, name) == getattr(decoded.window, name)
 
@@ -86,7 +87,7 @@ def test_a_restored_state_goes_on_as_the_one_that_was_never_stored(state: Series
             ts += delta
             each.window.push(ts, np.full(len(each.features), float(delta)), 3)
             each.errors[:] = learn(each.errors, each.answers, float(delta))[0]
-            for tracker in each.trackers:
+            for tracker in trackers_in(each):
                 tracker.update(delta / 7, 0.9)
     assert whole(state) == whole(restored)
     assert state.changes("a") == restored.changes("a")
@@ -156,7 +157,7 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
     """Columns follow their names, a new one is unknown, and the forecast that stands still counts."""
     state = SeriesState(("load", "wind"), Window(3, 2))
     state.fields.pending_forecast = 7.0
-    state.trackers[0].numbers[:] = Tracker(5, 1.0, 2.0).numbers
+    trackers_in(state)[0].numbers[:] = Tracker(5, 1.0, 2.0).numbers
     for ts in (0, 1000, 2000):
         state.window.push(ts, np.array([ts, -ts], float), 3)
     state.reshape_to(("load", "sun", "wind"), 2, 500.0, gridded=False)
@@ -165,7 +166,7 @@ def test_a_model_with_other_features_keeps_what_is_known() -> None:
         state.features,
         state.window.step,
         state.pending_forecast,
-        state.trackers[0].errors,
+        trackers_in(state)[0].errors,
     )
     assert not state.window.gridded
     assert {"a": whole(state)} == all_whole(all_fields(state))

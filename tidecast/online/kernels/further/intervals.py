@@ -1,6 +1,6 @@
 """The intervals of further steps: scored when the reading of a forecast arrives, several readings after the forecast.
 
-The half-width is the mean error of the step times a multiplier, which the conformal rule of `online/intervals.py`
+The half-width is the mean error of the step times a multiplier, which the conformal rule of `interval_widths`
 adapts: a miss raises it, a hit lowers it. Errors of 0 do not count in the mean. A forecast is compared with the
 interval that was published with it, and the rate falls with the number of steps: otherwise a multiplier would go on
 rising for as many readings as its effect is late, and swing. After missing steps a reading settles the forecasts that
