@@ -47,11 +47,7 @@ def main() -> None:
             raise
         _fail(f"{exc.name} is not installed: pip install 'tidecast[train]'", FAILED)
     except RedisError as exc:
-        from tidecast import connection
-
-        refused = isinstance(exc, ResponseError)
-        remedy = "see what `tidecast doctor` finds" if refused else "start it, or give another address with --redis"
-        _fail(f"Redis: {connection.explain(exc, remedy)}", FAILED)
+        _fail(_redis_sentence(exc), FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has closed the pipe, as in `tidecast tail | head`
@@ -62,6 +58,14 @@ def main() -> None:
     except OSError as exc:  # a file or folder, or standard output on a full disk
         where = f"{exc.filename}: " if exc.filename else ""
         _fail(f"{where}{exc.strerror or exc}: correct this, and run the command again", FAILED)
+
+
+def _redis_sentence(exc: RedisError) -> str:
+    from tidecast import connection
+
+    refused = isinstance(exc, ResponseError)
+    remedy = "run `tidecast doctor` to find the cause" if refused else "start it, or give another address with --redis"
+    return f"Redis: {connection.explain(exc, remedy)}"
 
 
 def _run() -> int:

@@ -40,4 +40,4 @@ def test_an_unforeseen_refusal_leads_to_the_doctor(redis_program: str, capsys: p
         redis.set("forecasts", "text")
         assert 1 == run_command("tail", "--since", "0", "--redis", server.url)
     assert "WRONGTYPE" in (sentence := capsys.readouterr().err)
-    assert sentence.endswith("value: see what `tidecast doctor` finds\n")
+    assert sentence.endswith("value: run `tidecast doctor` to find the cause\n")

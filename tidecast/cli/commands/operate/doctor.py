@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidecast.cli.completion import series_in_store
+from tidecast.cli.exit_codes import FAILED
 from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.doctor.examination import OF_REDIS, OF_THE_STORE, examine
 from tidecast.doctor.finding import Finding
@@ -40,7 +41,7 @@ def doctor(
     else:
         _show(findings, schedule)
     if not healthy:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _findings(installation: InstallationOptions) -> tuple[list[Finding], str]:

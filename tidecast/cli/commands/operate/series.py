@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from tidecast.cli.completion import series_in_store
+from tidecast.cli.exit_codes import FAILED
 from tidecast.cli.groups import with_groups
 from tidecast.cli.options import InstallationOptions, JsonOption
 from tidecast.durations import seconds_of
@@ -65,7 +66,7 @@ def delete(
     """Delete a series: its state, its models, and its readings, forecasts, events and dead letters."""
     what = "its models" if keep_entries else "its models, readings, forecasts and events"
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {series} and {what}?", err=True):
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     request = SeriesRequest(series=series, purging=not keep_entries)
     models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
     if as_json:

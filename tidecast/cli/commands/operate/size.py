@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,14 +15,37 @@ from tidecast.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tidecast.tools.sizing.coefficients import Coefficients
+    from tidecast.tools.sizing.plan import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """The series of a load, and how often each has a reading."""
+
+    series: Annotated[int | None, typer.Option(help="The number of series of a load; needs --every.", min=1)] = None
+    every: Annotated[
+        str | None, typer.Option(help="The time between two readings of a series, such as 10s; needs --series.")
+    ] = None
+
+    def numbers(self) -> tuple[int, float] | None:
+        """Return the number of series and the seconds between two readings of one; None without a load.
+
+        Raises:
+            SettingsError: one of them is missing, or the time is not a duration above 0.
+        """
+        if self.series is None and self.every is None:
+            return None
+        if self.series is None or self.every is None:
+            raise SettingsError(f"{'--series' if self.series is None else '--every'} is missing: give both, or neither")
+        every_s = seconds_of(self.every, "--every")
+        if every_s <= 0:
+            raise SettingsError(f"--every is {self.every!r}: use a time above 0, such as 10s")
+        return self.series, every_s
 
 
 def size(
     *,
-    series: Annotated[int | None, typer.Option(help="The number of series of a load; needs --every.", min=1)] = None,
-    every: Annotated[
-        str | None, typer.Option(help="The time between two readings of a series, such as 10s; needs --series.")
-    ] = None,
+    load: LoadOptions,
     model: Annotated[
         Literal["none", "own", "shared", "both"],
         typer.Option(help="The networks of each series: its own LSTM, one shared with its cohort, both, or none."),
@@ -36,22 +59,28 @@ def size(
 ) -> None:
     """Measure this machine, and compute how much it can serve, or what a load needs."""
     from tidecast.tools.sizing.coefficients import stored_coefficients
-    from tidecast.tools.sizing.plan import Workload, capacity_of, needs_of
-    from tidecast.tools.sizing.text import capacity_lines, need_lines
+    from tidecast.tools.sizing.plan import Workload
 
-    load = _load(series, every)
+    numbers = load.numbers()
     if redis is not None and coefficients is not None:
         raise SettingsError("--redis and --coefficients exclude each other: leave out one of them")
     settings = load_settings()
     measured = stored_coefficients(coefficients) if coefficients else _measured(redis, settings, units)
-    workload = Workload(model, units, settings)
+    _print(measured, Workload(model, units, settings), numbers, as_json=as_json)
+
+
+def _print(measured: "Coefficients", workload: "Workload", load: tuple[int, float] | None, *, as_json: bool) -> None:
+    """Print the capacity of the machine, and what the load needs."""
+    from tidecast.tools.sizing.plan import capacity_of, needs_of
+    from tidecast.tools.sizing.text import capacity_lines, need_lines
+
     capacity = capacity_of(measured, workload)
     needs = needs_of(measured, workload, *load) if load else None
     if as_json:
         answer = {
             "coefficients": measured.model_dump(),
-            "model": model,
-            "units": units,
+            "model": workload.model,
+            "units": workload.units,
             "capacity": asdict(capacity) | {"most_per_s": capacity.most_per_s, "bound": capacity.bound},
             "needs": asdict(needs) if needs else None,
         }
@@ -61,22 +90,6 @@ def size(
     if load and needs:
         named = f"{load[0]:,} series every {duration_text(load[1])}"
         print("\n".join(need_lines(measured, workload, needs, named)))
-
-
-def _load(series: int | None, every: str | None) -> tuple[int, float] | None:
-    """Return the number of series and the seconds between two readings of one; None without a load.
-
-    Raises:
-        SettingsError: one of them is missing, or the time is not a duration above 0.
-    """
-    if series is None and every is None:
-        return None
-    if series is None or every is None:
-        raise SettingsError(f"{'--series' if series is None else '--every'} is missing: give both, or neither")
-    every_s = seconds_of(every, "--every")
-    if every_s <= 0:
-        raise SettingsError(f"--every is {every!r}: use a time above 0, such as 10s")
-    return series, every_s
 
 
 def _measured(redis: str | None, settings: Settings, units: int) -> "Coefficients":

@@ -1,7 +1,10 @@
 """`tidecast dead`: print the readings that could not be answered, and push them again."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,48 +16,67 @@ from tidecast.log_lines import plain
 from tidecast.moments import utc_text
 from tidecast.wire import DeadLetter, id_pair
 
+if TYPE_CHECKING:
+    from tidecast.client import Client
+
 SHORTEST_BLOCK_MS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterOptions:
+    """Which dead letters to print or to push again."""
+
+    series: Annotated[
+        list[str] | None,
+        typer.Option(help="Only readings of this series, or of a pattern such as 'boiler-*'; repeat it for more."),
+    ] = None
+    reason: Annotated[
+        list[str] | None, typer.Option(help="Only dead letters of this reason, such as bad_value; repeat it for more.")
+    ] = None
+    since: Annotated[
+        str, typer.Option(help="Start at: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, or 0 (the oldest).")
+    ] = "0"
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more (Ctrl+C to stop).")] = False
+    count: CountOption = None
+
+    def letters(self, client: "Client") -> Iterator[DeadLetter]:
+        """Yield the chosen dead letters.
+
+        Raises:
+            SettingsError: an option is invalid.
+        """
+        letters = client.dead(
+            since_id(self.since),
+            reasons=self.reason,
+            series=self.series,
+            block_ms=SHORTEST_BLOCK_MS,
+            stop_when_idle=not self.follow,
+        )
+        return islice(letters, self.count)
 
 
 def dead(
     *,
-    series: Annotated[
-        list[str] | None,
-        typer.Option(help="Only readings of this series, or of a pattern such as 'boiler-*'; repeat it for more."),
-    ] = None,
-    reason: Annotated[
-        list[str] | None, typer.Option(help="Only dead letters of this reason, such as bad_value; repeat it for more.")
-    ] = None,
-    since: Annotated[
-        str, typer.Option(help="Start at: 1h (ago), 2026-03-01, 2026-03-01T12:00Z, an entry id, or 0 (the oldest).")
-    ] = "0",
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for more (Ctrl+C to stop).")] = False,
+    chosen: LetterOptions,
     requeue: Annotated[
         bool, typer.Option("--requeue", help="Push these readings again, each once, after a correction.")
     ] = False,
-    count: CountOption = None,
     as_json: JsonOption = False,
     streams: StreamOptions,
 ) -> None:
     """Print the dead letters: readings that could not be answered, with the reason and the remedy."""
-    from itertools import islice
-
     from tidecast.tools.requeue import requeued_ids
 
-    if requeue and follow:
+    if requeue and chosen.follow:
         raise SettingsError("--requeue and --follow exclude each other: leave out one of them")
-    after = since_id(since)
     settings = streams.settings()
     with streams.client() as client:
-        letters = client.dead(
-            after, reasons=reason, series=series, block_ms=SHORTEST_BLOCK_MS, stop_when_idle=not follow
-        )
-        chosen = islice(letters, count)
+        letters = chosen.letters(client)
         if requeue:
-            _requeue(settings, list(chosen), as_json=as_json)
+            _requeue(settings, list(letters), as_json=as_json)
             return
         pushed = requeued_ids(settings)
-        for letter in chosen:
+        for letter in letters:
             again = pushed.get(letter.id)
             print(json.dumps(_flat(letter, again)) if as_json else _line(letter, again), flush=True)
 

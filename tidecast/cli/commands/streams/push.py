@@ -25,18 +25,16 @@ def push(
     streams: StreamOptions,
 ) -> None:
     """Push the readings of a file, as fast as possible or at a given speed, or those of a pipe as they come."""
-    factor = parse_speed(speed) if speed else None
-    selection = columns.selection(load_settings().series.target)
     pushed = PushResult()
     is_interrupted = False
-    with streams.client() as client, progress("pushing", "readings") as report_progress:
+    factor = parse_speed(speed) if speed else None
+    selection = columns.selection(load_settings().series.target)
+    with streams.client() as client, progress("pushing", "readings") as shown:
         try:
             if known:
                 push_known_file(client, file, selection, pushed, time_zone=columns.time_zone)
             else:
-                push_file(
-                    client, file, selection, pushed, time_zone=columns.time_zone, speed=factor, progress=report_progress
-                )
+                push_file(client, file, selection, pushed, time_zone=columns.time_zone, speed=factor, progress=shown)
         except KeyboardInterrupt:
             is_interrupted = True
     answer = {"pushed": pushed.count, "refused": [asdict(refusal) for refusal in pushed.refused]}

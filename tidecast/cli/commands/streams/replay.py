@@ -36,7 +36,14 @@ def replay(
     histories = readings_in(file, columns.selection(settings.series.target), columns.time_zone)
     print_notes(histories.all_notes)
     print_refused(histories.refused)
-    settings = _with_target(settings, histories)
+    replayed = _write(out, histories, _with_target(settings, histories), as_json=as_json)
+    print(replayed, file=sys.stderr)
+    if histories.refused or replayed.newest is not None:
+        raise typer.Exit(SOME_REFUSED)
+
+
+def _write(out: Path | None, histories: Histories, settings: Settings, *, as_json: bool) -> ReplayCounts:
+    """Write the forecasts to a file, or to standard output; return how the readings were answered."""
     replayed = ReplayCounts()
     shown = out is not None or not sys.stdout.isatty()  # otherwise the bar would mix with the forecasts
     count = sum(map(len, histories.accepted))
@@ -46,9 +53,7 @@ def replay(
             write_json(forecasts, file_out)
         else:
             write_csv(forecasts, file_out, settings.series)
-    print(replayed, file=sys.stderr)
-    if histories.refused or replayed.newest is not None:
-        raise typer.Exit(SOME_REFUSED)
+    return replayed
 
 
 def _with_target(settings: Settings, histories: Histories) -> Settings:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tidecast.cli.exit_codes import FAILED
 from tidecast.cli.groups import with_groups
 from tidecast.cli.options import (
     InstallationOptions,
@@ -50,7 +51,7 @@ def list_versions(
     for name, fault in faults.items():
         print(f"{name}: {fault}", file=sys.stderr)
     if faults:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _print_versions(versions: Sequence[Version], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tidecast.cli.completion import series_in_store
+from tidecast.cli.exit_codes import FAILED
 from tidecast.cli.options import InstallationOptions, JsonOption, SeedOption, with_setting
 from tidecast.connection.known_series import answered_series
 from tidecast.connection.partitions import at_present
@@ -38,8 +39,7 @@ def retrain(
     if not daemon:
         if health_port is not None:
             raise SettingsError("--health-port works only with --daemon: leave it out, or add --daemon")
-        if not _retrain_all(settings, series or [], as_json=as_json):
-            raise typer.Exit(1)
+        _retrain_now(settings, series or [], as_json=as_json)
         return
     if series or as_json:
         raise SettingsError("--daemon runs the schedule of all series: leave the series and --json out")
@@ -68,26 +68,24 @@ def _check_known(settings: Settings, series: list[str]) -> None:
                 raise HistoryError(f"no worker has answered a reading of series {name!r}: {remedy}")
 
 
-def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> bool:
-    """Train in each partition, or in those of the series, and print the sum; return whether all succeeded."""
-    from tidecast.connection import check_address, connect
+def _retrain_now(settings: Settings, series: list[str], *, as_json: bool) -> None:
+    """Train in each partition, or in those of the series, and print the sum.
+
+    Raises:
+        typer.Exit: the training of a partition failed.
+    """
+    from tidecast.connection import check_address
     from tidecast.log import begin_log
     from worker.retraining.child import RunReport, check_installed, run
 
     check_address(settings)
-    check_folder("the store", settings.store)
     check_installed()
     check_folder("the store", settings.store)
     begin_log(settings.log_level, settings.log_format)
     _check_known(settings, series)
-    with connect(settings) as redis:
-        layout = layout_of(at_present(redis, settings))
-    chosen: dict[int, list[str]] = {} if series else {partition: [] for partition in range(layout.partitions)}
-    for name in dict.fromkeys(series):
-        chosen.setdefault(layout.partition_of(name), []).append(name)
     total = RunReport()
     failures = []
-    for partition, names in sorted(chosen.items()):
+    for partition, names in sorted(_by_partition(settings, series).items()):
         result = run(settings, partition, names, force=bool(names))
         if result.summary:
             total += result.summary
@@ -96,4 +94,19 @@ def _retrain_all(settings: Settings, series: list[str], *, as_json: bool) -> boo
     print(json.dumps(asdict(total) | {"failures": failures}) if as_json else total)
     for failure in failures:
         print(f"tidecast: retraining failed, {failure}", file=sys.stderr)
-    return not failures
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _by_partition(settings: Settings, series: list[str]) -> dict[int, list[str]]:
+    """Return the series of each partition that has some of them; without series, all partitions."""
+    from tidecast.connection import connect
+
+    with connect(settings) as redis:
+        layout = layout_of(at_present(redis, settings))
+    if not series:
+        return {partition: [] for partition in range(layout.partitions)}
+    chosen: dict[int, list[str]] = {}
+    for name in dict.fromkeys(series):
+        chosen.setdefault(layout.partition_of(name), []).append(name)
+    return chosen
