@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,13 +20,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.harness.contestants import Contestant, serving
+from benchmarks.harness.contestants import Contestant
 from benchmarks.harness.flow import flow
-from benchmarks.harness.models import publish_models
+from benchmarks.harness.installation import installation
 from benchmarks.harness.processes import ROOT
-from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.models.store import ModelStore
 from tidecast.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -38,6 +35,7 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 FILLED = "td.col-series"
 SETTLING_S = 3.0
 ENOUGH = 1000  # readings of the smallest measurement of a pace
+SWEEPS = 2  # readings of each series before the first round
 TURNS = 5  # in a round, each with the worker's pace alone and beside the dashboard
 
 
@@ -51,13 +49,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure in rounds, print a line for each, and return the medians."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        publish_models(ModelStore(folder / "models"), args.series)
-        server = stack.enter_context(EmbeddedRedis())
-        worker = stack.enter_context(serving(server, folder, Readings(args.series)))
-        worker.warm_up(2 * args.series)
-        browser = stack.enter_context(_browser())
+    with installation(args.series, SWEEPS) as (folder, server, worker), _browser() as browser:
         count = max(ENOUGH, round(args.seconds * worker.pace(ENOUGH).per_s / (2 * TURNS)))
         paints: list[float] = []
         shares: list[float] = []

@@ -6,17 +6,13 @@ docs/benchmarks.md describes the measurement.
 """
 
 import argparse
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.harness.contestants import Contestant, echoing, serving
+from benchmarks.harness.contestants import Contestant, echoing
 from benchmarks.harness.flow import Flow, flow, queue_growth
-from benchmarks.harness.models import publish_models
-from benchmarks.harness.readings import Readings
+from benchmarks.harness.installation import installation
 from tidecast.connection.embedded import EmbeddedRedis
-from tidecast.models.store import ModelStore
 
 SWEEPS = 3  # readings of each series before the first round
 LOAD = 0.8  # of the worker's maximum rate, where the queue is watched
@@ -35,31 +31,16 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure in rounds, print the lines of each, and return the medians."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        publish_models(ModelStore(folder / "models"), args.series)
-        server = stack.enter_context(EmbeddedRedis())
-        worker = stack.enter_context(serving(server, folder, Readings(args.series)))
-        worker.warm_up(SWEEPS * args.series)
-        echo = stack.enter_context(echoing(worker, server))
+    with installation(args.series, SWEEPS) as (_, server, worker), echoing(worker, server) as echo:
         print(f"{args.rate:,.0f} readings a second, milliseconds; then the queue at {LOAD:.0%} of the maximum")
         print(f"{'':8}{'p50':>9}{'p95':>9}{'p99':>9}{'pusher':>9}")
-        ours: list[Flow] = []
-        echoes: list[Flow] = []
-        most: list[float] = []
-        growths: list[float] = []
-        loaded: list[Flow] = []
-        loaded_echoes: list[Flow] = []
-        for _ in range(args.rounds):
-            ours.append(_shown(worker, flow(worker, server, args.rate, args.seconds)))
-            echoes.append(_shown(echo, flow(echo, server, args.rate, args.seconds)))
-            most.append(worker.pace(max(LEAST, round(AT_MOST_S * worker.pace(LEAST).per_s))).per_s)
-            growths.append(queue_growth(worker, server, LOAD * most[-1], args.seconds))
-            print(f"at most {most[-1]:,.0f} a second; {growths[-1]:.1%} pile up at {LOAD:.0%} of it", flush=True)
-            loaded.append(_shown(worker, flow(worker, server, TWO_THIRDS * most[-1], args.seconds)))
-            loaded_echoes.append(_shown(echo, flow(echo, server, TWO_THIRDS * most[-1], args.seconds)))
-    if args.rate > median(most):
+        rounds = [_round(worker, echo, server, args.rate, args.seconds) for _ in range(args.rounds)]
+    most = median(each.most for each in rounds)
+    if args.rate > most:
         print("readings arrive faster than the worker answers them: the times are those of a growing queue")
+    ours = [each.ours for each in rounds]
+    echoes = [each.echo for each in rounds]
+    loaded = [each.loaded for each in rounds]
     return {
         "p50_ms": _median(ours, 50),
         "p95_ms": _median(ours, 95),
@@ -68,11 +49,40 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         "echo_p95_ms": _median(echoes, 95),
         "echo_p99_ms": _median(echoes, 99),
         "p99_ms_at_two_thirds": _median(loaded, 99),
-        "echo_p99_ms_at_two_thirds": _median(loaded_echoes, 99),
+        "echo_p99_ms_at_two_thirds": _median([each.loaded_echo for each in rounds], 99),
         "lost": float(sum(each.lost for each in ours + loaded)),
-        "most_per_s": median(most),
-        "queue_growth": median(growths),
+        "most_per_s": most,
+        "queue_growth": median(each.growth for each in rounds),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """The flows of a round, through the worker and the echo.
+
+    Attributes:
+        ours, echo: at the rate that was asked for.
+        most: the readings a second that the worker answers at most.
+        growth: the share of the readings that piles up at `LOAD` of that.
+        loaded, loaded_echo: at two thirds of it.
+    """
+
+    ours: Flow
+    echo: Flow
+    most: float
+    growth: float
+    loaded: Flow
+    loaded_echo: Flow
+
+
+def _round(worker: Contestant, echo: Contestant, server: EmbeddedRedis, rate: float, seconds: float) -> _Round:
+    """Measure once, and print a line for each flow."""
+    ours, of_echo = (_shown(each, flow(each, server, rate, seconds)) for each in (worker, echo))
+    most = worker.pace(max(LEAST, round(AT_MOST_S * worker.pace(LEAST).per_s))).per_s
+    growth = queue_growth(worker, server, LOAD * most, seconds)
+    print(f"at most {most:,.0f} a second; {growth:.1%} pile up at {LOAD:.0%} of it", flush=True)
+    loaded, loaded_echo = (_shown(each, flow(each, server, TWO_THIRDS * most, seconds)) for each in (worker, echo))
+    return _Round(ours, of_echo, most, growth, loaded, loaded_echo)
 
 
 def _shown(contestant: Contestant, measured: Flow) -> Flow:

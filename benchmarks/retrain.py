@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.changes import KINDS
+from benchmarks.harness.detection.changes import KINDS
+from benchmarks.harness.detection.splices import BACK, LEAST, SpliceResult, splice
 from benchmarks.harness.live import Retraining, retrain_live
 from benchmarks.harness.real import VARIABLE, named_data, real_series, spread
-from benchmarks.harness.splices import BACK, LEAST, SpliceResult, splice
 from tests.trainer.corruption import AFTER, ALLOWED, Plan, Result
 from tests.trainer.corruption import measure as measure_corrupted
 from tidecast.models.spec import Spec

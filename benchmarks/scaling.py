@@ -53,27 +53,8 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     shapes = [Shape(workers, count) for workers in args.workers for count in partitions if workers <= count]
     if not shapes:
         raise SystemExit("no fleet to measure: name at least as many --partitions as --workers, in a cluster 2 or more")
-    paces: dict[Shape, list[FleetPace]] = {shape: [] for shape in shapes}
-    capacities: list[Capacity] = []
-    routed: dict[int, list[RouterPace]] = {}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        publish_models(ModelStore(folder / "models"), args.series)
-        fleets = {
-            shape: stack.enter_context(running_fleet(shape, args.series, folder, cluster=args.cluster))
-            for shape in shapes
-        }
-        sizes = {
-            shape: max(WARM_UP, round(args.seconds * fleet.pace(WARM_UP).per_s)) for shape, fleet in fleets.items()
-        }
-        counts = [count for count in args.partitions if count > 1 and args.router]
-        trials = {count: stack.enter_context(_router_trial(count, args.series)) for count in counts}
-        for _ in range(args.rounds):
-            for shape, fleet in fleets.items():
-                paces[shape].append(fleet.pace(sizes[shape]))
-            for count, trial in trials.items():
-                routed.setdefault(count, []).append(trial.pace(max(sizes.values())))
-            capacities.append(_capacity(args.series))
+    counts = [count for count in args.partitions if count > 1 and args.router]
+    paces, routed, capacities = _rounds(args, shapes, counts)
     servers = SERVERS if args.cluster else 1
     print(
         f"{'workers x partitions':>20}{'readings/s':>12}{'ratio':>7}{'size/s':>10}{'worker us':>11}{'Redis us':>10}",
@@ -84,6 +65,29 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     for shape in shapes:
         figures |= _shown(shape, paces, capacities, servers)
     return figures | _routed(routed) | _computed(args.machines, capacities)
+
+
+def _rounds(args: argparse.Namespace, shapes: list[Shape], counts: list[int]) -> "_Rounds":
+    """Measure the fleets, the router for each number of partitions, and the coefficients of this machine, in turns."""
+    rounds = _Rounds({shape: [] for shape in shapes}, {count: [] for count in counts}, [])
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        publish_models(ModelStore(folder / "models"), args.series)
+        fleets = {
+            shape: stack.enter_context(running_fleet(shape, args.series, folder, cluster=args.cluster))
+            for shape in shapes
+        }
+        sizes = {
+            shape: max(WARM_UP, round(args.seconds * fleet.pace(WARM_UP).per_s)) for shape, fleet in fleets.items()
+        }
+        trials = {count: stack.enter_context(_router_trial(count, args.series)) for count in counts}
+        for _ in range(args.rounds):
+            for shape, fleet in fleets.items():
+                rounds.paces[shape].append(fleet.pace(sizes[shape]))
+            for count, trial in trials.items():
+                rounds.routed[count].append(trial.pace(max(sizes.values())))
+            rounds.capacities.append(_capacity(args.series))
+    return rounds
 
 
 def _shown(
@@ -113,6 +117,14 @@ class RouterPace(NamedTuple):
     per_s: float  # readings routed
     router_us: float  # its processor time for a reading
     redis_us: float  # the processor time of Redis for a reading
+
+
+class _Rounds(NamedTuple):
+    """The measurements of all rounds."""
+
+    paces: dict[Shape, list[FleetPace]]
+    routed: dict[int, list[RouterPace]]  # by number of partitions
+    capacities: list[Capacity]
 
 
 class _RouterTrial:

@@ -24,6 +24,7 @@ from tidecast.tools.readiness import TIMEOUT_S, probe
 from tidecast.tools.sizing.trial_models import id_of
 from tidecast.wire import keys_of
 
+LINE = "ready after {:.2f} s, the first forecast after {:.2f} s; the files' bytes take {:.2f} s"
 POLL_S = 0.1  # between two probes, which cost the worker some milliseconds each
 
 
@@ -51,12 +52,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             readings.push(redis, keys.readings, reading, reading + 1)
             read_s = _timed(lambda: _read(folder / "models"))
             rounds.append((*_start(server, folder, redis, readings, reading), read_s))
-            print(
-                "ready after {:.2f} s, the first forecast after {:.2f} s; the files' bytes take {:.2f} s".format(
-                    *rounds[-1]
-                ),
-                flush=True,
-            )
+            print(LINE.format(*rounds[-1]), flush=True)
     return {
         "seconds": median(max(ready, first) for ready, first, _ in rounds),
         "ready_s": median(ready for ready, _, _ in rounds),

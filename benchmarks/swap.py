@@ -5,19 +5,17 @@ unused store; and one while it switches those of every series that flows. docs/b
 """
 
 import argparse
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import cast
 
 from benchmarks.harness import mover
-from benchmarks.harness.contestants import Contestant, serving
+from benchmarks.harness.contestants import Contestant
 from benchmarks.harness.flow import Flow, flow
+from benchmarks.harness.installation import installation
 from benchmarks.harness.models import publish_models
 from benchmarks.harness.processes import helper
-from benchmarks.harness.readings import Readings
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.models.store import ModelStore
 
@@ -38,30 +36,19 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure in rounds, print a line for each, and return the medians."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stores = folder / "elsewhere", folder / "models"
-        for store in stores:
-            publish_models(ModelStore(store), args.series, versions=VERSIONS)
-        server = stack.enter_context(EmbeddedRedis())
-        worker = stack.enter_context(serving(server, folder, Readings(args.series)))
-        worker.warm_up(SWEEPS * args.series)
+    rounds: list[tuple[Flow, Flow, Flow]] = []
+    with installation(args.series, SWEEPS, VERSIONS) as (folder, server, worker):
+        publish_models(ModelStore(folder / "elsewhere"), args.series, versions=VERSIONS)
         rate = _rate(worker, args.rate)
-        rounds: list[tuple[Flow, Flow, Flow]] = []
         for number in range(args.rounds):
             version = 1 + number % VERSIONS
             moves = (args.series, version, args.seconds)
             calm = flow(worker, server, rate, args.seconds)
-            elsewhere = _flow_beside_moves(worker, server, rate, stores[0], *moves)
-            swapping = _flow_beside_moves(worker, server, rate, stores[1], *moves)
+            elsewhere = _flow_beside_moves(worker, server, rate, folder / "elsewhere", *moves)
+            swapping = _flow_beside_moves(worker, server, rate, folder / "models", *moves)
             _check(worker, version)
             rounds.append((calm, elsewhere, swapping))
-            times = [f"{each.percentile(99):.1f} ms" for each in rounds[-1]]
-            print(
-                f"p99 {times[0]} calm, {times[1]} while pointers move in another store, "
-                f"{times[2]} while {args.series} champions move",
-                flush=True,
-            )
+            _print(rounds[-1], args.series)
     p99 = [[each.percentile(99) for each in flows] for flows in rounds]
     return {
         "p99_ratio": median(swap / calm for calm, _, swap in p99),
@@ -72,6 +59,15 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         "p99_swap_ms": median(swap for _, _, swap in p99),
         "flow_per_s": rate,
     }
+
+
+def _print(flows: tuple[Flow, Flow, Flow], series: int) -> None:
+    times = [f"{each.percentile(99):.1f} ms" for each in flows]
+    print(
+        f"p99 {times[0]} calm, {times[1]} while pointers move in another store, "
+        f"{times[2]} while {series} champions move",
+        flush=True,
+    )
 
 
 def _rate(worker: Contestant, requested: float) -> float:

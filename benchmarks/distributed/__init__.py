@@ -66,22 +66,24 @@ def warm(folder: str) -> None:
     train(few, Spec(), _settings(), ModelStore(Path(folder)), TrainOptions(force=True, train_cohorts=False))
 
 
-def _on_a_cluster(histories: Sequence[History], store: ModelStore, folder: Path, workers: int) -> dict[str, float]:
+def _warm_all(address: str, workers: int, folder: Path) -> None:
+    """Train a few series on each worker, so that all have imported what they need."""
     import distributed
 
-    with DaskCluster(folder, workers, TTL_S) as cluster:
-        processes = [
-            psutil.Process(pid) for pid in (cluster.scheduler.pid, *(worker.pid for worker in cluster.workers))
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(workers)
+        tasks = [
+            client.submit(warm, str(folder / f"warm-{at}"), workers=[worker])
+            for at, worker in enumerate(client.scheduler_info()["workers"])
         ]
-        with distributed.Client(cluster.address, set_as_default=False) as client:
-            client.wait_for_workers(workers)
-            addresses = client.scheduler_info()["workers"]
-            client.gather(
-                [
-                    client.submit(warm, str(folder / f"warm-{at}"), workers=[address])
-                    for at, address in enumerate(addresses)
-                ]
-            )
+        client.gather(tasks)
+
+
+def _on_a_cluster(histories: Sequence[History], store: ModelStore, folder: Path, workers: int) -> dict[str, float]:
+    with DaskCluster(folder, workers, TTL_S) as cluster:
+        pids = [cluster.scheduler.pid, *(worker.pid for worker in cluster.workers)]
+        processes = [psutil.Process(pid) for pid in pids]
+        _warm_all(cluster.address, workers, folder)
         before = sum(map(_processor_s, processes))
         began = time.perf_counter()
         options = TrainOptions(now_ms=0, scheduler=cluster.address)

@@ -72,37 +72,29 @@ class Fleet:
         each = count // len(self.members)
         for member in self.members:
             member.push(each)
-        workers_before = self._workers_s()
-        redis_before = self._redis_s()
-        driver_before = sum(os.times()[:2])
+        before = self._processor_times()
         began = time.perf_counter()
         for member in self.members[: self.workers]:
             member.go_on()
         for member in self.members:
             member.await_answers()
         took = time.perf_counter() - began
-        pace = FleetPace(
-            each * len(self.members) / took,
-            (self._workers_s() - workers_before) / took,
-            (self._redis_s() - redis_before) / took,
-            (sum(os.times()[:2]) - driver_before) / took,
-        )
+        used = [after - earlier for after, earlier in zip(self._processor_times(), before, strict=True)]
         self.stop()
         for member in self.members:
             member.check_answers(each)
             member.empty()
-        return pace
+        return FleetPace(each * len(self.members) / took, *(seconds / took for seconds in used))
 
     def stop(self) -> None:
         """Stop all workers by SIGSTOP."""
         for member in self.members[: self.workers]:
             member.stop()
 
-    def _workers_s(self) -> float:
-        return sum(member.cpu_s() for member in self.members[: self.workers])
-
-    def _redis_s(self) -> float:
-        return sum(map(redis_cpu_s, self.servers))
+    def _processor_times(self) -> tuple[float, float, float]:
+        """Return the processor times of the workers, of Redis and of this process, in seconds."""
+        workers_s = sum(member.cpu_s() for member in self.members[: self.workers])
+        return workers_s, sum(map(redis_cpu_s, self.servers)), sum(os.times()[:2])
 
 
 @contextmanager

@@ -95,12 +95,10 @@ def retrain_live(
         worker = Contestant("worker", process, folder / "worker.log", redis, keys_of(), Readings(series), recorded)
         worker.remembers = True
         worker.warm_up(series)
-        watch = stack.enter_context(_watching(process.pid))
-        flows = [_flow(worker, server, rate, flow_s) for _ in range(math.ceil(calm_s / flow_s))]
-        released.set()
-        flows += _flows(worker, server, rate, flow_s, limit_s)
-        if watch.found_tensorflow:
-            raise RuntimeError(f"the worker's memory map holds {FOREIGN.decode()}")
+        with _watching(process.pid) as watch:
+            flows = [_flow(worker, server, rate, flow_s) for _ in range(math.ceil(calm_s / flow_s))]
+            released.set()
+            flows += _flows(worker, server, rate, flow_s, limit_s)
         return _sum_up(worker, flows, watch)
 
 
@@ -135,6 +133,13 @@ def _flow(worker: Contestant, server: EmbeddedRedis, rate: float, flow_s: float)
 
 
 def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retraining:
+    """Return the measurements.
+
+    Raises:
+        RuntimeError: TensorFlow was found in the worker, or no reading was due in one of the parts.
+    """
+    if watch.found_tensorflow:
+        raise RuntimeError(f"the worker's memory map holds {FOREIGN.decode()}")
     started = _starts(worker)[0]
     finished = _moments(worker, "finished")[0]
     ms = np.concatenate([each.ms for each in flows])

@@ -8,7 +8,6 @@ so that a machine that becomes slower favours neither. docs/benchmarks.md descri
 import argparse
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,14 +17,12 @@ from typing import Any
 
 from redis import Redis
 
-from benchmarks.harness.contestants import Contestant, serving
+from benchmarks.harness.contestants import Contestant
 from benchmarks.harness.flow import Flow, flow
-from benchmarks.harness.models import publish_models
+from benchmarks.harness.installation import installation
 from benchmarks.harness.processes import command_process
-from benchmarks.harness.readings import Readings
 from benchmarks.webhook.failing_receiver import FailingReceiver, failing_receiver
 from tidecast.connection.embedded import EmbeddedRedis, free_port
-from tidecast.models.store import ModelStore
 from tidecast.tools.readiness import await_ready
 from tidecast.wire import Event, keys_of
 
@@ -48,11 +45,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Measure in rounds, print the lines of each, and return the figures."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        publish_models(ModelStore(folder / "models"), args.series)
-        server = stack.enter_context(EmbeddedRedis())
-        worker = stack.enter_context(serving(server, folder, Readings(args.series)))
-        worker.warm_up(SWEEPS * args.series)
+        folder, server, worker = stack.enter_context(installation(args.series, SWEEPS))
         receiver = stack.enter_context(failing_receiver(args.fails))
         process = stack.enter_context(_notifying(server, folder, receiver.url))
         print(f"{args.rate:,.0f} readings a second, milliseconds\n{'notify':8}{'p50':>9}{'p99':>9}")

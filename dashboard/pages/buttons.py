@@ -8,6 +8,7 @@ from dashboard.actions import Actions
 from dashboard.data.follower import Follower
 from dashboard.pages.formats import time_text
 from dashboard.pages.frame import every_second, now_ms
+from tidecast.connection.records.mutes import Mute
 
 HOUR_MS = 3_600_000
 TERMS = {"for an hour": HOUR_MS, "for a day": 24 * HOUR_MS, "for a week": 168 * HOUR_MS, "until unmuted": None}
@@ -65,11 +66,15 @@ def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
         off.set_visibility(present is not None)
         quiet.set_visibility(present is not None)
         if present is not None:
-            by = f" by {present.user}" if present.user else ""
-            until = f" until {time_text(present.until_ms)}" if present.until_ms else ""
-            quiet.set_text(f"muted{by}{until}")
+            quiet.set_text(_muted_text(present))
 
     every_second(look)
+
+
+def _muted_text(mute: Mute) -> str:
+    by = f" by {mute.user}" if mute.user else ""
+    until = f" until {time_text(mute.until_ms)}" if mute.until_ms else ""
+    return f"muted{by}{until}"
 
 
 def _button(

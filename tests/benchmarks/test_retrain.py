@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.harness import splices
-from benchmarks.harness.changes import Variant, moved_level, moved_season
+from benchmarks.harness.detection import splices
+from benchmarks.harness.detection.changes import Variant, moved_level, moved_season
+from benchmarks.harness.detection.splices import Detection
 from benchmarks.harness.real import real_series, spread
-from benchmarks.harness.splices import Detection
 from benchmarks.retrain import LEAST_CORRUPTED
 from tests.benchmarks.measuring import figures_of
 from tidecast.settings import Settings

@@ -1,1 +1,1 @@
-"""Faults, labelled series and a scripted plant: what the rules for anomalies and conditions are measured on."""
+"""Faults, changes, labelled series and a scripted plant, on which the rules of detection are measured."""

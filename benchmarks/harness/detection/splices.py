@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.changes import Variant, cut_of, first_place, variants_of
+from benchmarks.harness.detection.changes import Variant, cut_of, first_place, variants_of
 from tidecast.files.history import History
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
@@ -164,21 +164,20 @@ def _answer(
     made: dict[str, list[Answer]] = {}
     alarms: dict[str, list[int]] = {}
     for variant in variants:
-        h = variant.history
-        name = h.series
+        history = variant.history
+        name = history.series
         made[name] = []
         alarms[name] = []
         if name in models:
             forecaster.set_model(name, 1, models[name])
         start = max(0, variant.cut - forecaster.rows_read(name))
-        retrained = variant.at + LEARNED if again else len(h)
-        parts = [(start, retrained), (retrained, len(h))]
-        for first, stop in parts:
+        retrained = variant.at + LEARNED if again else len(history)
+        for first, stop in [(start, retrained), (retrained, len(history))]:
             if first == retrained and again and again[name][0].status == "trained":
                 forecaster.set_model(name, 2, again[name][1])
-            for result in results_of(forecaster, [_until(h, stop)], {name: first}):
+            for result in results_of(forecaster, [_until(history, stop)], {name: first}):
                 made[name] += [Answer(f.origin, f.yhat, f.y) for f in result.forecasts]
-                alarms[name] += [int(np.searchsorted(h.ts, drift.ts)) for drift in result.drifts]
+                alarms[name] += [int(np.searchsorted(history.ts, drift.ts)) for drift in result.drifts]
     return made, alarms
 
 
