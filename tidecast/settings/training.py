@@ -24,11 +24,6 @@ class TrainSettings(Group):
     patience: int = Field(5, ge=1, description="How many epochs without a better validation loss end a training.")
     batch: int = Field(64, ge=1, description="How many examples one step of the optimiser averages.")
     learning_rate: float = Field(6e-3, gt=0, description="The step size of Adam.")
-    warm_epochs: int = Field(4, ge=1, description="As `epochs`, for a training that starts from the champion.")
-    warm_patience: int = Field(3, ge=1, description="As `patience`, for a training that starts from the champion.")
-    warm_rate: float = Field(
-        0.45, gt=0, le=1, description="The share of `learning_rate` for a training that starts from the champion."
-    )
     shared_epochs: int = Field(3, ge=0, description="The epochs of a cohort's network; 0: none is trained.")
     validation: float = Field(
         0.1,

@@ -30,6 +30,9 @@ from trainer.fit.keras_models import initial_weights
 MEMORY = 2**30  # bytes that the activations of one step may take, approximately
 WIDEST = 32  # series in one step of one core: with more, cache misses cost more than the graph gains
 CORES = os.cpu_count() or 1
+WARM_EPOCHS = 4  # of a warm start at most
+WARM_PATIENCE = 3  # epochs without a better validation loss that end a warm start
+WARM_RATE = 0.45  # the learning rate of a warm start over that of the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,9 @@ def _begin(problem: Problem, fresh: Float32, spec: Spec, settings: TrainSettings
     return _Run(
         problem,
         state,
-        learning_rate=settings.learning_rate * (settings.warm_rate if warm else 1),
-        epochs=min(settings.epochs, settings.warm_epochs) if warm else settings.epochs,
-        patience=min(settings.patience, settings.warm_patience) if warm else settings.patience,
+        learning_rate=settings.learning_rate * (WARM_RATE if warm else 1),
+        epochs=min(settings.epochs, WARM_EPOCHS) if warm else settings.epochs,
+        patience=min(settings.patience, WARM_PATIENCE) if warm else settings.patience,
         averages=warm,
         best=weights,
         offered=weights,

@@ -50,7 +50,6 @@ low_priority = false
 
 [train]
 epochs = 1
-warm_epochs = 1
 shared_epochs = 0
 """
 

@@ -9,7 +9,7 @@ from tidecast.models.spec import Spec
 from tidecast.settings import TrainSettings
 from trainer.fit import backend, own_networks
 from trainer.fit.keras_models import build, initial_weights, set_weights
-from trainer.fit.own_networks import Fit, Problem, batch_order, capacity, fit_networks
+from trainer.fit.own_networks import WARM_RATE, Fit, Problem, batch_order, capacity, fit_networks
 
 pytestmark = pytest.mark.keras
 
@@ -126,7 +126,7 @@ def test_series_that_wait_for_room_are_trained_all_the_same(monkeypatch: pytest.
 
 def test_a_champion_that_cannot_be_beaten_is_kept() -> None:
     """A warm start counts its own weights as epoch 0 and gives up early."""
-    settings = TrainSettings(epochs=20, batch=16, learning_rate=5.0, warm_patience=2)
+    settings = TrainSettings(epochs=20, batch=16, learning_rate=5.0, patience=2)
     cold = problem(SMALL, 60, 20)
     champion = fit_networks([cold], SMALL, TrainSettings(epochs=20, batch=16))[0]
     warm = Problem(cold.x, cold.y, cold.x_val, cold.y_val, initial=champion.weights)
@@ -154,10 +154,11 @@ def test_a_warm_start_goes_on_from_the_champion() -> None:
 def test_a_warm_start_offers_the_mean_of_the_champion_and_its_epochs() -> None:
     """The second epoch's offer is a third of each: the champion, and what Adam reached after the first and second."""
     cold = problem(SMALL, 160, 80)  # enough that the second epoch gains
-    settings = TrainSettings(epochs=2, batch=16, warm_epochs=2, warm_rate=1.0)
+    settings = TrainSettings(epochs=2, batch=16)
+    warm_settings = settings.model_copy(update={"learning_rate": settings.learning_rate / WARM_RATE})
     warm = Problem(cold.x, cold.y, cold.x_val, cold.y_val, initial=initial_weights(SMALL, settings.seed))
     weights, _ = Alone(SMALL, settings).fit(cold)
-    fit = fit_networks([warm], SMALL, settings)[0]
+    fit = fit_networks([warm], SMALL, warm_settings)[0]
     assert fit.best_epoch == 2
     for name, kept in fit.weights.items():
         mean = (warm.initial[name] + weights[0][name] + weights[1][name]) / 3  # type: ignore[index] # it is there

@@ -28,7 +28,7 @@ from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
 from trainer.retrain.run import RetrainRequest, Summary, run
 
 # One epoch, no network of a cohort, and no stepping aside: the suite is in haste.
-QUICK = {"epochs": 1, "warm_epochs": 1, "shared_epochs": 0}
+QUICK = {"epochs": 1, "shared_epochs": 0}
 pytestmark = [pytest.mark.keras, pytest.mark.settings(train=QUICK, retrain={"low_priority": False})]
 
 TS = 1_700_000_000_000
