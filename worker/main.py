@@ -89,7 +89,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     choice = choose_schedule(settings)
     timing = _timing_of(choice)
     if timing is None:
-        raise SettingsError(f"there is no schedule to keep: {choice.why_off}; {choice.remedy}")
+        raise SettingsError(f"there is no schedule to run: {choice.why_off}; {choice.remedy}")
     check_installed()
     # Not the name of a worker with the same settings: a worker of this name would take over our runs at once.
     owner = f"{worker_name(settings)}:daemon"

@@ -73,7 +73,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         Meaning(
             "cluster",
             "redis_url names a server of a Redis Cluster that does not serve all slots ({})",
-            "look at CLUSTER INFO, and assign the slots or bring their servers back",
+            "check CLUSTER INFO, and assign the slots or bring their servers back",
         ),
     ),
     (
@@ -118,7 +118,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         "max number of clients reached",
         Meaning(
             "clients",
-            "Redis has as many clients as it takes",
+            "Redis accepts no further client",
             "raise maxclients, or close connections of other programs (CLIENT LIST shows them)",
         ),
     ),
@@ -137,7 +137,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         "",
         Meaning(
             "protocol",
-            "what answers at redis_url is not Redis ({})",
+            "the server at redis_url is not Redis ({})",
             "name Redis' host and port in redis_url; its usual port is 6379",
         ),
     ),
@@ -146,8 +146,8 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         "Timeout connecting",
         Meaning(
             "host",
-            "nothing answers at the host and port that redis_url names ({})",
-            "correct them, or open the firewall between here and there",
+            "no server answers at the host and port that redis_url names ({})",
+            "correct them, or open the firewall",
         ),
     ),
     (
@@ -156,7 +156,7 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         Meaning(
             "no_answer",
             "Redis does not answer in time ({})",
-            "look whether it is busy, or another program or TLS (rediss://) is on that port; or raise redis_timeout",
+            "check whether it is busy, or another program or TLS (rediss://) uses that port; or raise redis_timeout",
         ),
     ),
     *(

@@ -17,7 +17,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "NOREPLICAS": "too few replicas are connected (min-replicas-to-write): bring them back",
         "BUSY": "a script of another client blocks Redis: wait, or end it with SCRIPT KILL",
         "TRYAGAIN": "the partition's keys are being moved to another node of the cluster: wait",
-        "CLUSTERDOWN": "the cluster does not serve all slots: look at CLUSTER INFO",
+        "CLUSTERDOWN": "the cluster does not serve all slots: check CLUSTER INFO",
     }
 )
 STALE = ("READONLY", "MASTERDOWN")  # after a failover an old connection leads to a server that is now a replica

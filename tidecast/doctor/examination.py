@@ -119,12 +119,12 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
             elif unknown_command(exc):
                 unknown.append(name)
             elif isinstance(exc, ResponseError):
-                yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", "look by hand")
+                yield Finding(name, "warning", f"this check failed: {explain(exc)}", "check it with redis-cli")
             elif answers(case.redis):  # Redis closes the connection because of one reply, such as a very large entry
-                remedy = "look by hand, or raise client-output-buffer-limit"
-                yield Finding(name, "warning", f"this could not be looked at: {explain(exc)}", remedy)
+                remedy = "raise client-output-buffer-limit, or check it with redis-cli"
+                yield Finding(name, "warning", f"this check failed: {explain(exc)}", remedy)
             else:
-                yield Finding("redis", "error", f"Redis no longer answers: {explain(exc)}", "look into its log")
+                yield Finding("redis", "error", f"Redis no longer answers: {explain(exc)}", "check its log")
                 return
         except (
             LookupError,
@@ -132,20 +132,26 @@ def _each(checks: Mapping[str, Check], case: Case) -> Iterator[Finding]:
             TypeError,
             AttributeError,
         ) as exc:  # a reply in another format than that of Redis
-            problem = (
-                f"this could not be looked at, the server answers otherwise than Redis: {type(exc).__name__}: {exc}"
-            )
-            yield Finding(name, "warning", problem, "look by hand")
+            problem = f"this check failed, because the server answers otherwise than Redis: {type(exc).__name__}: {exc}"
+            yield Finding(name, "warning", problem, "check it with redis-cli")
     yield from _skipped(forbidden, unknown)
 
 
 def _skipped(forbidden: Sequence[str], unknown: Sequence[str]) -> Iterator[Finding]:
     """Yield the checks that were skipped, with the reason."""
     if forbidden:
-        problem = f"the user that redis_url names may not look at everything; not checked: {', '.join(forbidden)}"
+        problem = f"the user that redis_url names lacks rights of the doctor; not checked: {', '.join(forbidden)}"
         yield Finding(
-            "skipped", "warning", problem, "grant it what docs/how-to/doctor.md names, or look as another user"
+            "skipped",
+            "warning",
+            problem,
+            "grant it the rights in docs/how-to/doctor.md, or use another user",
         )
     if unknown:
-        problem = f"the server does not know all commands that the doctor looks with; not checked: {', '.join(unknown)}"
-        yield Finding("skipped", "warning", problem, "enable INFO, CONFIG and those of `commands`, or look by hand")
+        problem = f"the server lacks commands that the doctor needs; not checked: {', '.join(unknown)}"
+        yield Finding(
+            "skipped",
+            "warning",
+            problem,
+            "enable INFO, CONFIG and those of the check `commands`",
+        )

@@ -47,12 +47,12 @@ def lease(case: Case) -> Iterator[Finding]:
             name = owner.decode(errors="backslashreplace")
             problem = f"{name}, which answered {keys.readings}, has been silent since "
             problem += f"its lease ended {silent_ms / 1000:.0f} s ago"
-            yield Finding("lease", "error", problem, f"look into its log; {remedy}")
+            yield Finding("lease", "error", problem, f"check its log; {remedy}")
         elif -silent_ms > LONGEST_LEASE_S * 1000:
             problem = (
                 f"the lease in {keys.lease} ends {utc_text(case.server_ms() - silent_ms)}, later than any lease may"
             )
-            yield Finding("lease", "error", problem, f"a worker that looks at it cuts it; {remedy}")
+            yield Finding("lease", "error", problem, f"{remedy}: it corrects the lease")
 
 
 def names(case: Case) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def _roster(case: Case) -> Iterator[Finding]:
         if (until_ms := whole_number(raw)) is not None and until_ms > latest_ms:
             problem = f"{name.decode(errors='backslashreplace')} counts as alive until {utc_text(until_ms)} in {key}, "
             problem += "later than any worker may: the others leave partitions to it"
-            yield Finding("lease", "error", problem, "start a worker, which cuts that, or delete the field")
+            yield Finding("lease", "error", problem, "start a worker, which corrects it, or delete the field")
 
 
 def lag(case: Case) -> Iterator[Finding]:
@@ -145,7 +145,8 @@ def trimmed(case: Case) -> Iterator[Finding]:
         offset = offset_of(case.redis, keys)
         gone = lag_of(info, offset.progress).lost if "read" in offset.counts else 0
         if gone:
-            yield Finding("trimmed", "error", f"{gone} readings in {keys.readings} went before they were read", remedy)
+            problem = f"{gone} readings in {keys.readings} were trimmed before they were read"
+            yield Finding("trimmed", "error", problem, remedy)
         if lost := offset.counts.get("lost"):
             problem = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
             yield Finding("lost", "warning", problem, remedy)
@@ -168,7 +169,7 @@ def recreated(case: Case) -> Iterator[Finding]:
         if above:
             problem += f", and they cannot be answered, for {' and '.join(above)} hold higher ids than theirs"
         remedy = (
-            f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it begins with them"
+            f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it answers them"
         )
         yield Finding("recreated", "error", problem, remedy)
 
@@ -200,7 +201,7 @@ def blocks(case: Case) -> Iterator[Finding]:
         with suppress(ResponseError):  # a service that hides CONFIG
             limits[name] = case.server.config_get(name).get(name)
     if list(limits.values()) == ["0", "0"]:
-        problem = f"{' and '.join(limits)} are 0: the memory of entries that are trimmed is not given back for long"
+        problem = f"{' and '.join(limits)} are 0: Redis keeps the memory of trimmed entries for long"
         yield Finding("stream_blocks", "warning", problem, "set stream-node-max-entries 100, Redis' default")
 
 

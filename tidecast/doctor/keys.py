@@ -81,9 +81,7 @@ def _not_whole(key: str, values: Mapping[str, bytes | None]) -> Iterator[Finding
             problem = (
                 f"{name} in {key} is {raw[:LONGEST_SHOWN].decode(errors='backslashreplace')!r}, not a whole number"
             )
-            yield Finding(
-                "stored_numbers", "error", problem, _REMEDIES.get(name, "a worker that looks at it puts it right")
-            )
+            yield Finding("stored_numbers", "error", problem, _REMEDIES.get(name, "start a worker, which corrects it"))
 
 
 def state(case: Case) -> Iterator[Finding]:

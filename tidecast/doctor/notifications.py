@@ -34,7 +34,7 @@ def notifications(case: Case) -> Iterator[Finding]:
         waited_ms = case.server_ms() - oldest_ms
         if waited_ms > WAITED_MS + 1000 * case.settings.notify.group_wait:
             problem = f"the oldest event that is to be posted has waited since {utc_text(oldest_ms)}"
-            remedy = f"raise notify.rate, or look into the log of `tidecast notify`; {TEST}"
+            remedy = f"raise notify.rate, or check the log of `tidecast notify`; {TEST}"
             yield Finding("notifications", "warning", problem, remedy)
 
 

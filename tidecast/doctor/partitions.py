@@ -69,7 +69,7 @@ def repartition(case: Case) -> Iterator[Finding]:
     if now_ms - wanted.since_ms <= 1000 * LONGEST_MOVE_S or wanted.generation <= layout.generation:
         return
     waited_s = (now_ms - wanted.since_ms) / 1000
-    problem = f"the repartition to {wanted.partitions} partitions has stood still for {waited_s:.0f} s"
+    problem = f"the repartition to {wanted.partitions} partitions has made no progress for {waited_s:.0f} s"
     problem += f"; {closed} of {layout.partitions} partitions are closed"
     roster = cast("dict[bytes, bytes]", case.redis.hgetall(common_keys(layout.namespace)[1]))
     alive = sorted(name for name, until in roster.items() if (whole_number(until) or 0) > now_ms)

@@ -86,10 +86,10 @@ def unreached(exc: RedisError, url: str) -> Finding:
     if meaning := meaning_of_error(exc):
         return Finding(meaning.check, "error", meaning.problem, meaning.remedy)
     if any(word in text for word in CLOSED_WORDS) and not url.startswith("rediss://"):
-        remedy = "if it uses TLS on this port, begin redis_url with rediss://; else look into its log"
+        remedy = "if it uses TLS on this port, begin redis_url with rediss://; else check its log"
         return Finding("tls", "error", f"Redis ends the connection: {text}", remedy)
     if isinstance(exc, ResponseError):
-        return Finding("redis", "error", f"Redis refuses a plain GET: {text}", "look into its log and configuration")
+        return Finding("redis", "error", f"Redis refuses a plain GET: {text}", "check its log and configuration")
     problem = explain(exc)
     return Finding("redis", "error", f"Redis does not answer: {problem}", "start it, or name another in redis_url")
 

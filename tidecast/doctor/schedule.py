@@ -11,7 +11,7 @@ from tidecast.settings import NEVER
 
 GRACE_MS = 60_000  # how late a run may start, in addition to the jitter
 OR_NEVER = f'or set retrain.every = "{NEVER}"'
-REMEDY = "start a worker or `tidecast retrain --daemon` with this schedule, and look into its log"
+REMEDY = "start a worker or `tidecast retrain --daemon` with this schedule, and check its log"
 
 
 Record = dict[bytes, bytes]
@@ -43,7 +43,7 @@ def _unkept(keys: list[str], choice: ScheduleChoice) -> Finding:
         return Finding("schedule", "warning", problem, f"{choice.remedy}, {OR_NEVER}")
     if choice.by_default:
         return Finding("schedule", "warning", f"no models are retrained ({place})", f"{REMEDY}, {OR_NEVER}")
-    return Finding("schedule", "warning", f"a schedule is set, but nobody keeps it ({place})", REMEDY)
+    return Finding("schedule", "warning", f"a schedule is set, but no program runs it ({place})", REMEDY)
 
 
 def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
@@ -70,13 +70,13 @@ def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:
 
     expires_ms = _ms(record, b"expires_ms")
     if record.get(b"state") == b"running" and expires_ms > now_ms + 1000 * TTL_S:
-        problem = f"the claim to the run under way, in {key}, ends {utc_text(expires_ms)}, later than any claim may"
+        problem = f"the claim in {key} ends {utc_text(expires_ms)}, later than any claim may"
         yield Finding("schedule", "error", problem, REMEDY)
     timing = timing_named(record.get(b"trigger", b"").decode(errors="replace"))
     for field, stored, value in corrections(record, timing, now_ms) if timing else ():
-        if (stored_ms := whole_number(stored)) is not None:  # otherwise reported by `numbers`
+        if (stored_ms := whole_number(stored)) is not None:  # otherwise reported by `stored_numbers`
             problem = f"{field} in {key} is {utc_text(stored_ms)}, which its schedule cannot have set"
-            remedy = f"{REMEDY}: the next one that looks at it puts {utc_text(value)} there"
+            remedy = f"{REMEDY}: it corrects the time to {utc_text(value)}"
             yield Finding("schedule", "error", problem, remedy)
 
 

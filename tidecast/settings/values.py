@@ -28,7 +28,7 @@ def as_written(text: str) -> Any:
 def no_truth(value: object, field: FieldInfo) -> object:
     """Return a value; refuse true and false, which pydantic reads as 1 and 0, unless the setting is a bool."""
     if isinstance(value, bool) and field.annotation not in (bool, bool | None):
-        raise ValueError("it is not a matter of true or false")
+        raise ValueError("write another value than true or false")
     return value
 
 

@@ -240,5 +240,5 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise HistoryError(
-            f"{folder} takes no file ({exc}): make room or grant the right to write, then repeat"
+            f"{folder} cannot be written ({exc}): free space or grant the right to write, then repeat"
         ) from exc

@@ -61,7 +61,7 @@ class DaskEngine:
         try:
             self._connect()
         except (OSError, ValueError, TypeError) as exc:
-            raise SettingsError(f"the scheduler {address} cannot be reached ({exc}): start it, or correct it") from exc
+            raise SettingsError(f"the scheduler {address} cannot be reached ({exc}): start or correct it") from exc
         if not self._client.scheduler_info()["workers"]:
             _log.warning("no worker", scheduler=address, remedy=f"start some: dask worker {address}")
 

@@ -154,7 +154,7 @@ def _search(history: History, settings: Settings, epochs: int, on_trials: Callab
             on_trials(len(_read(folder)))
     if code != 0:
         tail = (folder / LOG).read_text(errors="replace")[-500:]
-        raise TidecastError(f"the search ended with exit code {code}: {tail}")
+        raise TidecastError(f"the search failed with exit code {code}: {tail}")
     trials = _read(folder)
     on_trials(len(trials))
     return sorted(trials, key=lambda trial: trial.val_loss)

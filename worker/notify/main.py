@@ -92,7 +92,7 @@ def receiver_of(settings: Settings) -> Receiver:
                 f"setting notify.kinds has {kind!r}, which does not exist: {did_you_mean(kind, EVENTS)}"
             )
     if not settings.notify.url.get_secret_value():
-        raise SettingsError("there is nowhere to post events: set notify.url, or TIDECAST_NOTIFY__URL")
+        raise SettingsError("setting notify.url is empty: set the address to which events are posted")
     return Receiver(settings.notify)
 
 

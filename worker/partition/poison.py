@@ -80,7 +80,7 @@ def _set_aside(entry: Entry) -> BatchResult:
     entry_id, fields = entry
     detail = (
         f"the worker ended or failed {MAX_TRIES} times while it handled this reading alone, the last time after a "
-        "pause: look into its log, and report the reading; or push it again if something else ended the worker"
+        "pause: check its log, and report the reading; or push it again if something else ended the worker"
     )
     result = BatchResult(entry_id, dead=[DeadLetter(entry_id, "poison", detail, fields)])
     result.counts["dead"] = 1

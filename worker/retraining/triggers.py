@@ -100,7 +100,7 @@ def _cron(text: str, zone: str) -> Timing:
             f'setting retrain.cron is "{text}": {exc}: write minute, hour, day, month and weekday, as "0 3 * * *"'
         ) from exc
     if comes is None:
-        raise SettingsError(f'setting retrain.cron is "{text}", which never comes: correct it')
+        raise SettingsError(f'setting retrain.cron is "{text}", a time that never comes: correct it')
     return Timing(f"cron {text} {zone}", crontab)
 
 

@@ -85,7 +85,7 @@ def test_a_failed_run_by_hand_is_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("retrain", "--daemon"), 'there is no schedule to keep: retrain.every is "never"; set it to a duration'),
+        (("retrain", "--daemon"), 'there is no schedule to run: retrain.every is "never"; set it to a duration'),
         (("retrain", "--health-port", "0"), "--health-port works only with --daemon"),
         (("retrain", "--daemon", "a"), "leave the series and --json out"),
         (("retrain", "--daemon", "--json"), "leave the series and --json out"),
@@ -144,5 +144,5 @@ def test_a_daemon_that_cannot_write_the_store_does_not_start(capsys: pytest.Capt
     """It has no other work: its supervisor gets the exit code, and the message names the remedy."""
     assert 2 == run_command("retrain", "--daemon", "--store", "/proc/models")
     err = capsys.readouterr().err
-    assert err.startswith("tidecast: there is no schedule to keep: the store /proc/models cannot be written (")
+    assert err.startswith("tidecast: there is no schedule to run: the store /proc/models cannot be written (")
     assert "let this user write there" in err

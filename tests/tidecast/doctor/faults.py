@@ -179,7 +179,7 @@ def too_late(installation: Installation) -> None:
 
 
 def trimmed(installation: Installation) -> None:
-    """Readings that went before they were read."""
+    """Readings that were trimmed before they were read."""
     installation.push(3000)
     installation.push(118_000)
     installation.redis.xtrim("readings", maxlen=1, approximate=False)
@@ -338,7 +338,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (unrouted, "router", "warning", "the worker that holds partition 0"),
     (other_state, "state", "error", "run the version of the worker that wrote them"),
     (stopped, "lease", "error", "start `tidecast worker`"),
-    (killed, "lease", "error", "look into its log"),
+    (killed, "lease", "error", "check its log"),
     (slow, "lag", "warning", "start a worker"),
     (stuck, "lag", "error", "start a worker"),
     (set_aside, "dead", "warning", "n/a"),
@@ -375,15 +375,15 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("kept_by_nobody", "DEL retrain"), "schedule", "warning", "tidecast retrain --daemon"),
     (kept_by_nobody_by_default, "schedule", "warning", 'or set retrain.every = "never"'),
     (run_failed, "retraining", "warning", "tidecast events"),
-    (sent("distant_run", "HSET retrain next_ms", AHEAD_MS), "schedule", "error", "the next one that looks at it puts"),
-    (distant_retry, "schedule", "error", "the next one that looks at it puts"),
-    (distant_claim, "schedule", "error", "look into its log"),
-    (sent("distant_lease", "HSET lease expires_ms", AHEAD_MS), "lease", "error", "a worker that looks at it cuts it"),
+    (sent("distant_run", "HSET retrain next_ms", AHEAD_MS), "schedule", "error", "it corrects the time"),
+    (distant_retry, "schedule", "error", "it corrects the time"),
+    (distant_claim, "schedule", "error", "check its log"),
+    (sent("distant_lease", "HSET lease expires_ms", AHEAD_MS), "lease", "error", "it corrects the lease"),
     (sent("ghost", "HSET workers ghost", AHEAD_MS), "lease", "error", "delete the field"),
-    (sent("no_number", "HSET offset read many"), "stored_numbers", "error", "puts it right"),
+    (sent("no_number", "HSET offset read many"), "stored_numbers", "error", "which corrects it"),
     (sent("no_entry_id", "HSET offset last soon"), "stored_numbers", "error", "delete the key: the next worker"),
     (sent("no_count_of_partitions", "SET partitions many"), "partitions", "error", "delete it while no worker runs"),
-    (sent("no_time", "HSET retrain due_ms", "9" * 5000), "stored_numbers", "error", "puts it right"),
+    (sent("no_time", "HSET retrain due_ms", "9" * 5000), "stored_numbers", "error", "which corrects it"),
     (sent("no_epoch", "HSET lease epoch", b"\xff"), "stored_numbers", "error", "delete the key while no worker runs"),
     (run_died, "schedule", "error", "tidecast retrain --daemon"),
     (nobody_notifies, "notifications", "error", "start `tidecast notify`"),

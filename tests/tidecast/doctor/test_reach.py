@@ -102,7 +102,7 @@ WORDS = {
     "password wanted": (b"-NOAUTH Authentication required.\r\n", "password", "redis://:password@host:port/db"),
     "protected mode": (b"-DENIED Redis is running in protected mode because\r\n", "protected", "set a password"),
     "too many clients": (b"-ERR max number of clients reached\r\n", "clients", "raise maxclients"),
-    "unforeseen": (b"-ERR not today\r\n", "redis", "look into its log"),
+    "unforeseen": (b"-ERR not today\r\n", "redis", "check its log"),
     "old Redis": (b"-ERR unknown command 'GET'\r\n", "commands", "use a server or service that has it"),
     "no slots": (b"-CLUSTERDOWN Hash slot not served\r\n", "cluster", "assign the slots"),
 }

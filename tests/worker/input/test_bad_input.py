@@ -262,7 +262,7 @@ TROUBLES = [
         _in_the_wrong_partition,
     ),
     Trouble(
-        "a reading that ends or fails the worker each time", "dead", "poison", "look into its log, and report", _deadly
+        "a reading that ends or fails the worker each time", "dead", "poison", "check its log, and report", _deadly
     ),
     Trouble("a key `readings` that is not a stream", "none yet", "", GONE, _without_readings),
     Trouble("a key `state` that is not a hash", "none yet", "", GONE, _without_state),

@@ -237,7 +237,7 @@ def test_a_schedule_that_cannot_be_kept_is_said_before_the_worker_starts(monkeyp
     for start in (program.run, program.check, program.run_schedule):
         with pytest.raises(SettingsError, match="both set"):
             start(both)
-    with pytest.raises(SettingsError, match=r'no schedule to keep: retrain\.every is "never"'):
+    with pytest.raises(SettingsError, match=r'no schedule to run: retrain\.every is "never"'):
         program.run_schedule(load_settings(retrain={"every": "never"}))
     monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
     for start in (program.run, program.check, program.run_schedule):
