@@ -185,8 +185,9 @@ def share_of(answers: Iterable[bool]) -> float:
 
 
 def shown(value: float, form: str = "{:.3f}") -> str:
-    """Return a number as text, a dash in place of NaN."""
-    return form.format(value) if np.isfinite(value) else "-"
+    """Return a number as the documents write it: `.84` below one, a dash in place of NaN."""
+    text = form.format(value) if np.isfinite(value) else "-"
+    return text.removeprefix("0") if text.startswith("0.") else text.replace("-0.", "-.")
 
 
 def cells(cells: Sequence[str]) -> str:

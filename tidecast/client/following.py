@@ -235,7 +235,9 @@ def warn_of_gap(key: str, last: str, info: Mapping[str, Any]) -> bool:
     """Log a warning if entries after `last` have been trimmed, or if all entries are before it; return whether."""
     newest = info["last-generated-id"]
     if id_pair(last) > id_pair(newest):
-        _log.warning("%s ends at %s, before %s: nothing comes until ids pass that", key, newest.decode(), last)
+        _log.warning(
+            "%s ends at %s, before %s: iterate again from 0, or wait for higher ids", key, newest.decode(), last
+        )
         return True
     first = info["first-entry"]
     gone = _may_have_lost(last, info)

@@ -85,9 +85,8 @@ def _finish(redis: Redis, keys: Keys, archive: Archive, files: Sequence[ArchiveF
         for entry in page:
             if entry not in archived:  # both are in order: `in` continues after the previous match
                 raise HistoryError(
-                    f"entry {entry[0].decode()} of {keys.readings} is older than what {files[-1].path.parent} holds of "
-                    "it, and not in there: the archive is of another Redis, or the stream was started again: name "
-                    "another directory"
+                    f"the archive {files[-1].path.parent} lacks entry {entry[0].decode()} of {keys.readings}, and has "
+                    "later ones: it is of another Redis, or the stream was recreated; name another directory"
                 )
     if archived is not None:
         _trim(redis, keys, last)

@@ -71,8 +71,8 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
     windows = time_grid.sequences(grid, model.spec.window, reach)
     if not len(windows):
         raise HistoryError(
-            f"series {model.header.series!r}: its model reads {model.spec.window} readings in a row, of the "
-            f"{len(history)} in this history no such run is free of long gaps: bring a longer history"
+            f"series {model.header.series!r}: no {model.spec.window} readings in a row without a long gap among "
+            f"{len(history)}, and its model reads so many: bring a longer history"
         )
     row = int(windows.rows[-1])
     actual = None if row == len(grid) - 1 else float(windows.targets[-1])

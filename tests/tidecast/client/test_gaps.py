@@ -16,7 +16,7 @@ from tidecast.client.following import warn_of_gap
     ("since", "ids", "warned"),
     [
         ("2-0", ["5-0", "6-0"], "forecasts begins at 5-0: entries after 2-0 may have been trimmed unread"),
-        ("9-0", [], "forecasts ends at 6-0, before 9-0: nothing comes until ids pass that"),
+        ("9-0", [], "forecasts ends at 6-0, before 9-0: iterate again from 0, or wait for higher ids"),
         ("5-0", ["6-0"], ""),
         ("0", ["5-0", "6-0"], ""),
         (0, ["5-0", "6-0"], ""),

@@ -187,7 +187,7 @@ def test_the_archive_of_another_redis_is_not_taken_for_ones_own(settings: Settin
     move(settings, folder, FAR)
     redis.flushall()
     add(redis, reading(7, 3))
-    with pytest.raises(HistoryError, match=r"entry 17\d+-0 of readings .* name another directory"):
+    with pytest.raises(HistoryError, match=r"lacks entry 17\d+-0 of readings.* name another directory"):
         move(settings, folder, FAR)
     assert 1 == len(streamed(redis))
 
@@ -239,5 +239,5 @@ def test_the_documented_user_is_enough(settings: Settings, redis: Redis, folder:
 def test_a_directory_that_cannot_be_made_is_named(settings: Settings, tmp_path: Path) -> None:
     """The message names the remedy."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(HistoryError, match="takes no file"):
+    with pytest.raises(HistoryError, match="cannot be written"):
         move(settings, tmp_path / "file", FAR)

@@ -174,7 +174,7 @@ def test_after_a_gap_the_newest_full_window_is_shown_with_what_came() -> None:
     assert history.values[-4, 0] == newest.actual
     assert ts[-4] == newest.next_ts
     assert traced(SPEC)[1].actual is None
-    with pytest.raises(HistoryError, match=r"reads 6 readings in a row.*longer history"):
+    with pytest.raises(HistoryError, match=r"no 6 readings in a row.*longer history"):
         trace(ReportTarget(1, model, make_history(5)), max_gap=3)
 
 
