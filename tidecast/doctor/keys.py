@@ -6,7 +6,15 @@ from typing import cast
 
 from tidecast.connection.partitions import whole_number
 from tidecast.doctor.finding import Case, Finding
-from tidecast.wire import DISPOSITIONS, SEPARATOR, STATE_FORMAT, common_keys, is_entry_id, repartition_key
+from tidecast.wire import (
+    DISPOSITIONS,
+    SEPARATOR,
+    STATE_FORMAT,
+    common_keys,
+    is_entry_id,
+    repartition_claim_key,
+    repartition_key,
+)
 from tidecast.wire.known import known_keys
 
 KINDS = {  # Redis types
@@ -39,17 +47,21 @@ LOOKED_AT = 1000  # most fields of a partition's states that are checked: a work
 
 def types(case: Case) -> Iterator[Finding]:
     """Check that every key has its expected Redis type."""
-    number, workers = common_keys(case.settings.namespace)
-    common = {number: "string", repartition_key(case.settings.namespace): "string", workers: "hash"}
-    common |= dict.fromkeys(known_keys(case.settings.namespace), "stream")
+    namespace = case.settings.namespace
+    number, workers = common_keys(namespace)
     expected = {getattr(keys, name): kind for keys in case.partitions() for name, kind in KINDS.items()}
-    for key, kind in (expected | common).items():
-        actual = cast("bytes", case.redis.type(key)).decode()
-        if actual not in ("none", kind):
-            remedy = "rename or delete that key, or set another namespace"
-            yield Finding(
-                "key_types", "error", f"the key {key} is a {actual}, not a {kind}: it is not Tidecast's", remedy
-            )
+    expected |= dict.fromkeys((number, repartition_key(namespace), repartition_claim_key(namespace)), "string")
+    expected |= {workers: "hash"} | dict.fromkeys(known_keys(namespace), "stream")
+    for key, kind in expected.items():
+        yield from wrong_type(case, key, kind)
+
+
+def wrong_type(case: Case, key: str, kind: str) -> Iterator[Finding]:
+    """Check that a key has its Redis type, or does not exist."""
+    actual = cast("bytes", case.redis.type(key)).decode()
+    if actual not in ("none", kind):
+        problem = f"the key {key} is a {actual}, not a {kind}: it is not Tidecast's"
+        yield Finding("key_types", "error", problem, "rename or delete that key, or set another namespace")
 
 
 def numbers(case: Case) -> Iterator[Finding]:

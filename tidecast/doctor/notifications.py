@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import cast
 
 from tidecast.connection.partitions import PIECE
-from tidecast.connection.records.notify_record import NotifyRecord, read_record
+from tidecast.connection.records.notify_record import NotifyRecord, notify_key, read_record
 from tidecast.doctor.finding import Case, Finding, id_ms
+from tidecast.doctor.keys import wrong_type
 from tidecast.moments import utc_text
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
@@ -16,6 +17,9 @@ TEST = "`tidecast notify --test` tries the address"
 
 def notifications(case: Case) -> Iterator[Finding]:
     """Check that events reach the address in `notify.url`, wherever that is set."""
+    if wrong := list(wrong_type(case, notify_key(case.settings.namespace), "hash")):
+        yield from wrong
+        return
     record = read_record(case.redis, case.settings.namespace)
     has_address = bool(case.settings.notify.url.get_secret_value())
     if record is None or record.expires_ms < case.server_ms():

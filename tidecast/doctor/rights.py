@@ -13,7 +13,7 @@ from tidecast.connection import RIGHTS, lacks_right
 from tidecast.doctor.finding import Case, Finding
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings
-from tidecast.wire import Keys, common_keys, layout_of, repartition_key
+from tidecast.wire import Keys, common_keys, layout_of, repartition_claim_key, repartition_key
 from tidecast.wire.known import known_keys
 
 NOBODY = "0" * 40  # a name that no script, field or group has
@@ -85,7 +85,8 @@ def _all_keys(case: Case) -> Iterator[str]:
 
 
 def _common(case: Case) -> tuple[str, ...]:
-    return (*common_keys(case.settings.namespace), repartition_key(case.settings.namespace))
+    namespace = case.settings.namespace
+    return (*common_keys(namespace), repartition_key(namespace), repartition_claim_key(namespace))
 
 
 def _refused(case: Case, probe: Probe, places: Mapping[str, str]) -> bool:

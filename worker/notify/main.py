@@ -107,9 +107,11 @@ def _serve(make: Callable[[], Notifier], backoff: Backoff, health: Health, stop:
             pause_s = notifier.step(time.time())
             health.show_ready(ready=True)
             failures = 0
-        except (RedisError, Unavailable, StreamError) as exc:
+        except (RedisError, Unavailable, StreamError, SettingsError) as exc:
             if notifier:
                 notifier.failed(exc)
+            elif isinstance(exc, SettingsError):
+                raise
             failures += 1
             pause_s = backoff.pause_s(failures)
             error = explain(exc) if isinstance(exc, RedisError) else str(exc)

@@ -22,11 +22,12 @@ from worker.notify.messages import body_of, ends_condition, kinds_posted
 from worker.notify.metrics import NotifyMetrics
 from worker.notify.receiver import DeliveryError, Receiver
 from worker.notify.right import NotifyRight
-from worker.redis_failures import reconnect_if_stale
+from worker.redis_failures import reconnect_if_stale, refusals_explained
 
 AT_ONCE = 100  # events of a message
 POLL_S = 1.0  # between two looks for new events
 STANDBY_S = 2.0  # between two tries to take the right
+SPLIT_AFTER = 3  # messages that a receiver fails over, until it gets fewer events at once
 PAUSES_S = (1.0, 30.0)  # after the first message that was not delivered, and the longest pause
 
 log = structlog.get_logger("tidecast.notify")
@@ -63,6 +64,7 @@ class Notifier:
         self._failures = 0
         self._failing_since_ms = 0
         self._stepped_at = -math.inf
+        self._announced = False  # whether the log shows that this process has the right
         self.drop()
 
     @property
@@ -98,6 +100,10 @@ class Notifier:
         Raises:
             RedisError, Unavailable, StreamError: Redis does not answer, refuses, or holds a key of another type.
         """
+        with refusals_explained():
+            return self._step(now)
+
+    def _step(self, now: float) -> float:
         if now < self._stepped_at:  # the clock was set back
             self._group_began = self._post_at = -math.inf
         self._stepped_at = now
@@ -134,10 +140,13 @@ class Notifier:
     def _take(self, now: float) -> bool:
         position = self._right.take()
         if position is None:
+            self._announced = False
             return False
         self._read = position
         self._renewed_at = now
-        log.info("notifying", to=self._receiver.place)
+        if not self._announced:  # not once more after each failure
+            log.info("notifying", to=self._receiver.place)
+            self._announced = True
         self._warn_of_gaps()
         return True
 
@@ -197,7 +206,7 @@ class Notifier:
                 self._receiver.post(body)
         except DeliveryError as exc:
             if not exc.refused:
-                self._failed(now, exc)
+                self._failed(now, group, exc)
                 return
             log.warning("message refused", events=len(events), error=str(exc))
             if len(group) > 1:
@@ -231,14 +240,23 @@ class Notifier:
         recovered: dict[str, str | int] = {"error": "", "failing_since_ms": 0} if posted else {}
         self._store(now, **recovered, **posted)
 
-    def _failed(self, now: float, exc: DeliveryError) -> None:
-        """Put the next try off, later after each failure."""
+    def _failed(self, now: float, group: list[tuple[StreamEntry, Event]], exc: DeliveryError) -> None:
+        """Put the next try off, later after each failure; perhaps only one event of the message is at fault."""
         self._failures += 1
+        if exc.splits and self._failures > SPLIT_AFTER:
+            self._most = max(1, len(group) // 2)
         self._failing_since_ms = self._failing_since_ms or round(now * 1000)
         pause_s = random.uniform(0.5, 1.0) * min(PAUSES_S[1], PAUSES_S[0] * 2.0 ** min(self._failures, 10))  # noqa: S311 - not a secret
         self._post_at = now + pause_s
         self._metrics.failed()
-        log.warning("notification not delivered", error=str(exc), failures=self._failures, pause_s=round(pause_s, 1))
+        log.warning(
+            "notification not delivered",
+            error=str(exc),
+            failures=self._failures,
+            pause_s=round(pause_s, 1),
+            events=len(group),
+            event_id=group[0][1].id,
+        )
         self._store(now, failing_since_ms=self._failing_since_ms, error=str(exc))
 
     def _store(self, now: float, **fields: str | int) -> None:

@@ -15,10 +15,19 @@ from tidecast.errors import TidecastError
 from tidecast.settings import NotifySettings
 
 REFUSALS = (400, 413, 422)  # the receiver will never take this body
+CRASH = 500  # the status of a receiver that has failed over this body, or over any
 LOGIN = "check the user and the password in notify.url, notify.token or notify.headers"
 PATH = "check the path of notify.url"
 REMEDIES = {401: LOGIN, 403: LOGIN, 404: PATH, 405: PATH, 410: PATH, 429: "lower notify.rate"}
 MOVED = "set notify.url to the address that it redirects to"
+# By a part of the text of an error of TLS.
+TLS_REMEDIES = {
+    "CERTIFICATE_VERIFY_FAILED": "name its authority in SSL_CERT_FILE, and its host in notify.url as it does",
+    "WRONG_VERSION_NUMBER": "if it does not use TLS on this port, begin notify.url with http://",
+}
+HOST = "check the host of notify.url"
+REFUSED = "start the receiver, or check the host and the port of notify.url"
+RESET = "if it uses TLS, begin notify.url with https://"
 ALERTS_PATH = "/api/v2/alerts"
 
 
@@ -27,11 +36,13 @@ class DeliveryError(TidecastError):
 
     Attributes:
         refused: whether it will not take this message later either.
+        splits: whether it may take a part of the message, since it has failed over the whole one.
     """
 
-    def __init__(self, reason: str, *, refused: bool = False) -> None:
+    def __init__(self, reason: str, *, refused: bool = False, splits: bool = False) -> None:
         super().__init__(reason)
         self.refused = refused
+        self.splits = splits
 
 
 class Receiver:
@@ -78,12 +89,14 @@ class Receiver:
             connection.request("POST", self._path, body, self._headers)
             status = connection.getresponse().status
         except (OSError, HTTPException, ValueError) as exc:
-            raise DeliveryError(f"{self.place}: {self._reason(exc, late=late.is_set())}") from None
+            closed = isinstance(exc, ConnectionResetError | BrokenPipeError) and not late.is_set()
+            raise DeliveryError(f"{self.place}: {self._reason(exc, late=late.is_set())}", splits=closed) from None
         finally:
             timer.cancel()
             connection.close()
         if not 200 <= status < 300:
-            raise DeliveryError(f"{self.place} answers {_named(status)}", refused=status in REFUSALS)
+            refused = status in REFUSALS
+            raise DeliveryError(f"{self.place} answers {_named(status)}", refused=refused, splits=status == CRASH)
 
     def _connection(self) -> HTTPConnection:
         if self._tls is None:
@@ -96,7 +109,7 @@ class Receiver:
         if isinstance(exc, RemoteDisconnected):
             return "it closed the connection without an answer"
         if isinstance(exc, OSError):
-            return exc.strerror or type(exc).__name__
+            return _explained(exc)
         # The text of the error could repeat what was sent.
         return f"the answer is not HTTP ({type(exc).__name__}): check the scheme and the port of notify.url"
 
@@ -112,6 +125,16 @@ def _headers(settings: NotifySettings, user: str | None, password: str | None) -
     for header in settings.headers:
         name, _, value = header.get_secret_value().partition(":")
         yield name, value.strip()
+
+
+def _explained(exc: OSError) -> str:
+    """Return an error of the system or of TLS with the remedy."""
+    text = exc.strerror or type(exc).__name__
+    remedy = next((remedy for part, remedy in TLS_REMEDIES.items() if part in text), None)
+    for kind, other in ((socket.gaierror, HOST), (ConnectionRefusedError, REFUSED), (ConnectionResetError, RESET)):
+        if isinstance(exc, kind):
+            remedy = other
+    return f"{text}: {remedy}" if remedy else text
 
 
 def _named(status: int) -> str:

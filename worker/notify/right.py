@@ -5,7 +5,8 @@ from typing import Any
 
 from redis import Redis
 
-from tidecast.client.following import newest_id
+from tidecast.client.following import OLDEST
+from tidecast.connection.partitions import newest_id
 from tidecast.connection.records.notify_record import AFTER, notify_key, read_record
 from tidecast.settings import LONGEST_LEASE_S, Settings
 from tidecast.wire import id_pair, layout_of
@@ -30,30 +31,37 @@ class NotifyRight:
         self._namespace = settings().namespace
         self._owner = owner
         self._keep = redis.register_script(script_of("notify"))
+        self._kept: dict[str, str] = {}  # by stream: the position last stored or seen
 
     def take(self) -> dict[str, str] | None:
         """Take the right if no process has it; return the position in each stream, or None.
 
         A stream without a position begins after its newest event: notifications that are turned on today should not
-        begin with those of last week. The streams that a repartition has added begin at their start.
+        begin with those of last week. The streams that a repartition has added begin at their start. If the record was
+        deleted, as when Redis was emptied, the positions count that this process has stored or seen.
         """
         with refusals_explained():
-            if not self._store(takes=True):
-                return None
+            taken = self._store(takes=True)
             record = read_record(self._redis, self._namespace)
-            known = record.after if record else {}
+            self._kept |= record.after if record else {}
+            if not taken:
+                return None
+            known = self._kept
             position: dict[str, str] = {}
             for generation in layout_of(self._settings()).generations():
                 streams = [keys.events for keys in generation]
                 is_new = bool(known) and not any(stream in known for stream in streams)
-                position |= {key: self._position(key, "0-0" if is_new else known.get(key)) for key in streams}
+                position |= {key: self._position(key, OLDEST if is_new else known.get(key)) for key in streams}
             return position if self.keep(position) else None
 
     def keep(self, position: Mapping[str, str], **fields: str | int) -> bool:
         """Renew the right, and store positions and other fields of the record; return False if it was lost."""
         positions = {f"{AFTER}{key}": last for key, last in position.items()}
         with refusals_explained():
-            return self._store(fields={**positions, **fields})
+            kept = self._store(fields={**positions, **fields})
+        if kept:
+            self._kept |= position
+        return kept
 
     def give_back(self) -> None:
         """Let another process take the right at once."""
@@ -62,10 +70,10 @@ class NotifyRight:
 
     def _position(self, key: str, last: str | None) -> str:
         """Return where to begin in a stream; one that was recreated is read from its start."""
-        newest = newest_id(self._redis.xrevrange(key, count=1))
+        newest = newest_id(self._redis, key)
         if last is None:
             return newest
-        return last if id_pair(last) <= id_pair(newest) or newest == "0-0" else "0-0"
+        return last if id_pair(last) <= id_pair(newest) else OLDEST
 
     def _store(
         self, *, takes: bool = False, ttl_s: float | None = None, fields: Mapping[str, str | int] | None = None

@@ -83,11 +83,6 @@ def wrong_type(installation: Installation) -> None:
     installation.redis.set("dead", "other")
 
 
-def wrong_type_of_known(installation: Installation) -> None:
-    """A key that all partitions share."""
-    installation.redis.set("known", "other")
-
-
 def other_partitions(installation: Installation) -> Installation:
     """Settings that contradict Redis."""
     return installation.told(partitions=4)
@@ -331,7 +326,9 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("replica", "REPLICAOF 127.0.0.1 1"), "replica", "error", "the master, 127.0.0.1:1"),
     (sent("alone", "CONFIG SET min-replicas-to-write 1"), "replicas", "error", "lower min-replicas-to-write"),
     (wrong_type, "key_types", "error", "rename or delete that key"),
-    (wrong_type_of_known, "key_types", "error", "rename or delete that key"),
+    (sent("wrong_known", "SET known other"), "key_types", "error", "rename or delete that key"),
+    (sent("wrong_notify", "SET notify other"), "key_types", "error", "rename or delete that key"),
+    (sent("wrong_claim", "RPUSH repartition_claim other"), "key_types", "error", "rename or delete that key"),
     (other_partitions, "partitions", "warning", "change it with `tidecast repartition --to 4`"),
     (stands_still, "repartition", "error", "it tries again by itself"),
     (closed_alone, "repartition", "error", "give the command `tidecast repartition --to N` again"),

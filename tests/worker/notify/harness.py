@@ -1,6 +1,7 @@
 """A real web server that takes messages, fails and hangs as it is told, and a notifier that posts to it."""
 
 import json
+import ssl
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,9 @@ TTL_S = 60.0
 class Inbox:
     """A web server on this machine.
 
+    Args:
+        tls: makes it use TLS.
+
     Attributes:
         answers: the statuses of the next requests, or `HANG`, `DRIP`, `GARBAGE` or `CLOSED`; then 200.
         taken: the bodies of the requests that were answered with 200.
@@ -32,12 +36,13 @@ class Inbox:
         paths: the paths of all requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: deque[int] = deque()
         self.taken: list[Any] = []
         self.heads: list[dict[str, str]] = []
         self.paths: list[str] = []
-        self.too_many = 10**6  # a body with so many events or more is answered with 413
+        self.too_many = 10**6  # a body with so many events or more is answered with `too_many_status`
+        self.too_many_status = 413
         self._closing = threading.Event()
         inbox = self
 
@@ -49,6 +54,8 @@ class Inbox:
                 """Keep quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self.address = f"127.0.0.1:{self._server.server_port}"
 
@@ -62,7 +69,7 @@ class Inbox:
         self.paths.append(request.path)
         status = self.answers.popleft() if self.answers else 200
         if isinstance(body, dict) and len(body["events"]) >= self.too_many:
-            status = 413
+            status = self.too_many_status
         if status == GARBAGE:
             request.wfile.write(b"secret token abc\r\n\r\n")
         while status in (HANG, DRIP) and not self._closing.wait(0.01):

@@ -15,15 +15,18 @@ from tests.harness.events import happen
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tests.worker.harness import Impatient
-from tests.worker.notify.harness import Inbox
+from tests.worker.notify.harness import TTL_S, Inbox
 from tidecast.connection.embedded import EmbeddedRedis
+from tidecast.connection.partitions import at_present
 from tidecast.connection.records.notify_record import AFTER
-from tidecast.settings import Settings
+from tidecast.settings import NotifySettings, Settings
 from tidecast.wire import Event
 from worker.backoff import Backoff
 from worker.metrics import Health
 from worker.notify.main import _serve
 from worker.notify.notifier import Notifier
+from worker.notify.receiver import Receiver
+from worker.notify.right import NotifyRight
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "plant"
@@ -99,3 +102,22 @@ def test_it_is_not_ready_while_redis_is_away() -> None:
     _serve(away, Backoff(1.0), health, Impatient(2))
     body = b"".join(health._answer({"PATH_INFO": "/readyz"}, lambda *_: None)).decode()
     assert "503 Service Unavailable: ConnectionError: nobody is there\n" == body
+
+
+def test_a_number_of_partitions_that_is_none_does_not_end_it(redis: Redis, settings: Settings) -> None:
+    """As a worker, it waits until somebody puts it right; at its start it ends with a sentence."""
+    health = Health()
+    with Inbox() as inbox:
+        chosen = settings.model_copy(update={"notify": NotifySettings(url=f"http://{inbox.address}/")})
+
+        def present() -> Settings:
+            return at_present(redis, chosen)
+
+        right = NotifyRight(redis, present, "me", TTL_S)
+        notifier = Notifier(redis, present, right, Receiver(chosen.notify), health.notify)
+        redis.set("partitions", "other")
+        _serve(lambda: notifier, Backoff(1.0), health, Impatient(2))
+        assert "'other', not a number" in health._failing
+        redis.set("partitions", "1")
+        _serve(lambda: notifier, Backoff(1.0), health, Impatient(2))
+    assert health.ready.is_set()

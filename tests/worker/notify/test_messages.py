@@ -2,14 +2,18 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness.patience import until
 from tests.harness.processes import run_command
+from tests.harness.servers.ports import free_port
+from tests.harness.servers.tls import HOST, make_authority, sign
 from tests.worker.notify.harness import CLOSED, DRIP, GARBAGE, HANG, Inbox
 from tidecast.errors import SettingsError
 from tidecast.settings import NotifySettings, load_settings
@@ -145,6 +149,28 @@ def test_a_failure_that_a_setting_causes_names_it(inbox: Inbox, answer: int, rem
     with pytest.raises(DeliveryError, match=f": {remedy}$"):
         Receiver(NotifySettings(url=f"http://{inbox.address}/")).post(b'{"events": []}')
     assert 1 == len(inbox.heads)
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("https://{inbox}/", "if it does not use TLS on this port, begin notify.url with http://"),
+        ("http://127.0.0.1:{free}/", "start the receiver, or check the host and the port of notify.url"),
+        ("http://no-such-host.invalid/", "check the host of notify.url"),
+    ],
+)
+def test_a_receiver_that_cannot_be_reached_has_a_remedy(inbox: Inbox, url: str, remedy: str) -> None:
+    """The words of the system or of OpenSSL name no setting."""
+    with pytest.raises(DeliveryError, match=f": {remedy}$"):
+        Receiver(NotifySettings(url=url.format(inbox=inbox.address, free=free_port()))).post(b"[]")
+
+
+def test_a_certificate_that_is_not_trusted_has_a_remedy(tmp_path: Path) -> None:
+    """The variable that names an authority is Python's own, so the settings do not list it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sign(make_authority(tmp_path, "stranger"), HOST))
+    with Inbox(context) as inbox, pytest.raises(DeliveryError, match="name its authority in SSL_CERT_FILE"):
+        Receiver(NotifySettings(url=f"https://{inbox.address}/")).post(b"[]")
 
 
 def test_a_slow_look_up_of_the_host_does_not_end_the_time_limit(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

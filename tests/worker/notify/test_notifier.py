@@ -6,9 +6,12 @@ import pytest
 from redis import Redis
 
 from tests.harness.events import happen
-from tests.worker.notify.harness import DRIP, GARBAGE, HANG, TTL_S, Inbox, Notifying, anomalies
+from tests.harness.patience import until
+from tests.worker.notify.harness import CLOSED, DRIP, GARBAGE, HANG, TTL_S, Inbox, Notifying, anomalies
+from tidecast.connection.partitions import server_ms
 from tidecast.connection.records.mutes import Mute, mute_series
 from tidecast.connection.records.notify_record import read_record
+from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.wire import Event, keys_of
 from worker.notify.notifier import AT_ONCE
@@ -229,3 +232,70 @@ def test_the_lag_is_the_age_of_the_oldest_event_that_waits(redis: Redis, inbox: 
     inbox.answers.clear()
     notifying.run(60)
     assert 0 == notifying.count("tidecast_notification_lag_seconds")
+
+
+def empty(redis: Redis) -> None:
+    """Empty the server; the ids of the events that follow are higher than those before."""
+    emptied_ms = server_ms(redis)
+    redis.flushall()
+    until(lambda: server_ms(redis) > emptied_ms)
+
+
+def test_no_event_is_lost_when_redis_is_emptied(redis: Redis, inbox: Inbox, notifying: Notifying) -> None:
+    """The process goes on from its memory: those that it has read and those that come next are posted."""
+    details = anomalies(redis, 0, 1)
+    notifying.run(1)
+    empty(redis)
+    for number in range(1, 20):
+        details += anomalies(redis, number, 1)
+        notifying.run(1)
+    notifying.run(6)
+    assert details == inbox.details()
+
+
+@pytest.mark.parametrize("taken_by", ["one", "two"])
+def test_no_event_is_lost_when_the_record_is_lost_with_a_connection(
+    redis: Redis, settings: Settings, inbox: Inbox, notifying: Notifying, taken_by: str
+) -> None:
+    """A Redis that restarts without its data; a process that stood by has seen the positions."""
+    other = Notifying(redis, settings, inbox, "two")
+    other.run(0.1)
+    anomalies(redis, 0, 1)
+    notifying.run(6)
+    empty(redis)
+    details = anomalies(redis, 1, 3)
+    notifying.notifier.failed(OSError())
+    {"one": notifying, "two": other}[taken_by].run(10)
+    assert ["0", *details] == inbox.details()
+
+
+def test_deleting_the_newest_event_posts_none_again(redis: Redis, settings: Settings, inbox: Inbox) -> None:
+    """A stream without its newest entry is not one that was started again."""
+    first = Notifying(redis, settings, inbox)
+    first.run(0.1)
+    details = anomalies(redis, 0, 2)
+    first.run(6)
+    first.notifier.leave()
+    redis.xdel("events", redis.xrevrange("events", count=1)[0][0])
+    Notifying(redis, settings, inbox, "two").run(10)
+    assert details == inbox.details()
+
+
+@pytest.mark.parametrize("failure", [500, CLOSED])
+def test_a_message_that_a_receiver_fails_over_is_split(
+    redis: Redis, inbox: Inbox, notifying: Notifying, failure: int
+) -> None:
+    """One that is too large, or has an event that makes it crash: the others before it are delivered, in order."""
+    inbox.too_many = 4
+    inbox.too_many_status = failure
+    details = anomalies(redis, 0, 10)
+    notifying.run(600)
+    assert details == inbox.details()
+
+
+def test_a_key_of_the_wrong_type_is_reported_with_a_remedy(redis: Redis, notifying: Notifying) -> None:
+    """The process goes on once it is gone, and the log is not filled meanwhile."""
+    redis.set("muted", "other")
+    anomalies(redis, 0, 1)
+    with pytest.raises(StreamError, match="rename or delete it"):
+        notifying.run(10)
