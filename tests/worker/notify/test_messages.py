@@ -214,7 +214,7 @@ def test_a_test_message_is_posted_on_demand(
 ) -> None:
     """To check the address without waiting for a fault; a failure is exit code 1."""
     assert 2 == run_command("notify", "--test")
-    assert "nowhere to post events: set notify.url" in capsys.readouterr().err
+    assert "setting notify.url is empty: set the address" in capsys.readouterr().err
     monkeypatch.setenv("TIDECAST_NOTIFY__URL", f"http://{inbox.address}/hunter2")
     assert 0 == run_command("notify", "--test", "--json")
     assert {"delivered": True, "to": f"http://{inbox.address}"} == json.loads(capsys.readouterr().out)
