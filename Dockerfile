@@ -1,5 +1,5 @@
-# The images: `worker` without TensorFlow, `trainer` with it; `dask` is the trainer's with another command. All can share models through a bucket.
-# `docker build .` makes the worker.
+# The images: `worker` without TensorFlow, `trainer` with it, and `dask`, the trainer's with another command. All can
+# share models through a bucket. `docker build .` makes the worker.
 # The tag names the line, not the patch, so that a rebuild picks up security fixes; Python packages are exact in constraints.txt.
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 \
@@ -14,7 +14,7 @@ RUN groupadd --gid 10001 tidecast \
 WORKDIR /etc/tidecast
 STOPSIGNAL SIGTERM
 
-# What builds stays here: only the finished environment of one of the next two stages is copied into an image.
+# The build tools stay here: an image gets only the finished environment of one of the next two stages.
 FROM base AS build
 ENV PIP_CACHE_DIR=/var/cache/pip \
     PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -32,21 +32,21 @@ FROM build AS worker-environment
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install -c constraints.txt "$(echo /wheels/*.whl)[bucket]"
 
-# The loops are compiled here, so that no container does so when it starts. -P: the installed worker, not the one in /src.
-# On a processor of another kind a worker compiles once and keeps the code below XDG_CACHE_HOME: mount a volume there.
+# Compile the loops now, and not at each start of a container. -P: use the installed worker, not the one in /src. On a
+# processor of another kind a worker compiles once and keeps the code below XDG_CACHE_HOME: mount a volume there.
 RUN python -P -c "from worker.compiling import warm; warm()"
 
 FROM build AS trainer-environment
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install -c constraints.txt "$(echo /wheels/*.whl)[bucket,distributed]"
-# The trainer judges models by the same loops.
+# The gate uses the same loops.
 RUN python -P -c "from worker.compiling import warm; warm()"
 
 FROM base AS trainer
 ENV TF_CPP_MIN_LOG_LEVEL=3
 COPY --from=trainer-environment /opt/tidecast /opt/tidecast
 USER 10001:10001
-# It ends by itself: its exit code is its health.
+# It ends by itself, so its exit code shows its health.
 HEALTHCHECK NONE
 ENTRYPOINT ["tidecast"]
 CMD ["train", "--help"]

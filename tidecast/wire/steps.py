@@ -74,6 +74,6 @@ def steps_of(forecast: "Forecast") -> tuple[Step, ...]:
     steps = [Step(1, forecast.ts, forecast.yhat, forecast.yhat_lower, forecast.yhat_upper)]
     while (yhat := more.get(field_of(step := len(steps) + 1))) is not None:
         ts = more.get(time_field_of(step))
-        lower, upper = more.get(field_of(step, "lower")), more.get(field_of(step, "upper"))
-        steps.append(Step(step, None if ts is None else int(ts), yhat, lower, upper))
+        bounds = (more.get(field_of(step, bound)) for bound in ("lower", "upper"))
+        steps.append(Step(step, None if ts is None else int(ts), yhat, *bounds))
     return tuple(steps)
