@@ -48,8 +48,7 @@ def test_all_other_blocks_of_the_page_are_programs_that_are_run(page: str) -> No
 def test_the_first_screen_of_the_readme_says_that_models_are_retrained_by_themselves() -> None:
     """Retraining is a third of the product's purpose, and many readers stop there."""
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
-    assert "Every six hours the worker trains what is due" in screen
-    assert "`retrain.every` sets another period" in screen
+    assert "Every six hours (`retrain.every`) the worker trains the series that are due" in screen
     assert "docs/how-to/retraining.md" in screen
 
 
