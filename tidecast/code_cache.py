@@ -39,7 +39,7 @@ SOURCES = (
     *sorted(_KERNELS.rglob("*.py")),
     *(
         _PACKAGE / "models" / f"{name}.py"
-        for name in ("calendar_seasons", "experts", "gross_errors", "inputs", "lstm", "time_grid")
+        for name in ("calendar_seasons", "calendar_steps", "experts", "gross_errors", "inputs", "lstm", "time_grid")
     ),
     *sorted((_PACKAGE / "models" / "pretrained").glob("*.py")),
     _PACKAGE / "durations.py",

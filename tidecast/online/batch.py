@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tidecast.arrays import Bools, Float, Int64
+from tidecast.models.calendar_steps import times_ahead
 from tidecast.online.drift import Drift
 from tidecast.online.requests import Requests
 from tidecast.online.series.state_changes import StateChanges
@@ -57,7 +58,8 @@ class Batch:
         ts: `(n,)` epoch milliseconds.
         y: `(n,)`.
         next_ts: `(n,)` the time to forecast, `ts` where it is not known.
-        step_known: `(n,)` whether `next_ts` is known.
+        steps: `(n,)` the steps of their series, in milliseconds; 0: not known.
+        days: `(n,)` the days of the month on which the readings lie, as `calendar_day` returns them.
         missing: `(n,)` how many steps were missing before the reading, and were filled; -1: its window begins with it.
         filled: `(n,)` how many rows that the experts read hold no reading.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
@@ -73,7 +75,8 @@ class Batch:
     ts: Int64
     y: Float
     next_ts: Int64
-    step_known: Bools
+    steps: Float
+    days: Int64
     missing: Int64
     filled: Int64
     doubted: Int64
@@ -85,6 +88,16 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def step_known(self) -> Bools:
+        """Return whether `next_ts` is known: `(n,)`."""
+        known: Bools = self.steps > 0
+        return known
+
+    def times_ahead(self, steps: int) -> Int64:
+        """Return the times that are so many steps after the readings: `(n,)`."""
+        return times_ahead(self.ts, self.steps, self.days, steps)
 
     @property
     def skipped(self) -> Bools:

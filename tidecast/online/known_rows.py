@@ -49,9 +49,9 @@ class KnownLookup:
     def rows(self, values: KnownValues, series: str, next_ts: int, count: int, as_of: int) -> Float:
         """Return the inputs of the newest rows before a time to forecast, as `KnownInputs.rows` does."""
         changes = values.changes(series)
-        if as_of < changes[1] or self.inputs.step_ms % 1:  # some values were not known yet, or rows do not coincide
+        if as_of < changes[1] or self.inputs.row_ms % 1:  # some values were not known yet, or rows do not coincide
             return self.inputs.rows(values, series, next_ts, count, as_of)
-        step = int(self.inputs.step_ms)
+        step = int(self.inputs.row_ms)
         if values is not self._values or changes != self._changes or not self._holds(next_ts, count, step):
             self._values = values
             self._changes = changes

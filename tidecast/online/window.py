@@ -355,6 +355,7 @@ def take(
         np.zeros(n, np.int64),
         np.zeros(n),
         np.zeros(n, np.int64),
+        np.zeros(n, np.int64),
         np.zeros(n),
         seasons.copy(),
         np.full((n, SEASONS, PROFILE_TERMS), np.nan),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models import time_grid
+from tidecast.models.calendar_steps import times_after
 from tidecast.models.experts import EXPERTS, NAIVE, OWN, SEASONAL_CHANGE, SEASONAL_NAIVES
 from tidecast.models.gross_errors import Moves
 from tidecast.models.known.inputs import KnownInputs, with_known
@@ -61,11 +62,12 @@ def expert_answers(
     """
     newest = newest_rows(grid, first)
     reach = model.rows_with(shared)
+    read = grid.ts[~grid.filled]
     answers = np.full((len(newest), len(EXPERTS)), np.nan)
     for start in range(0, len(newest), CHUNK):
         part = slice(start, start + CHUNK)
         rows, held = time_grid.windows_before(grid, newest[part] + 1, reach)
-        next_ts = grid.ts[newest[part]] + round(model.header.step_ms)
+        next_ts = times_after(grid.ts[newest[part]], read, model.header.step_ms, gridded=model.header.gridded)
         answers[part] = expert_forecasts(model, shared, rows, held, next_ts)
     online = learn_history(grid, model.header.seasons, model.header.step_ms, reach).forecasts[first - 1 : -1]
     answers[:, SEASONAL_CHANGE:] = online[:, SEASONAL_CHANGE:]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History, counted
 from tidecast.models import time_grid
+from tidecast.models.calendar_steps import times_after
 from tidecast.models.experts import LinearExperts
 from tidecast.models.inputs import Inputs, rows_read
 from tidecast.models.known.inputs import KnownInputs, with_known
@@ -112,7 +113,8 @@ class TrainingSet:
         center = tuple(self.scaler.center.tolist())
         scale = tuple(self.scaler.scale.tolist())
         preparation = Preparation(self.spec, center, scale, self.step_ms, self.seasons, self.calendar, self.panel)
-        next_ts = self.grid.ts[part.rows - 1] + round(self.step_ms)
+        before = self.grid.ts[part.rows - 1]
+        next_ts = times_after(before, self.history.ts, self.step_ms, gridded=self.gridded)
         return preparation.inputs(part.windows, part.held, next_ts)
 
     def _scaled(self, part: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -89,7 +89,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
             f"series {history.series!r}: its newest readings ({len(believed)}) are all gross errors: "
             "bring a longer history, or check the sensor"
         )
-    extended = with_next(history, header.step_ms)
+    extended = with_next(history, header)
     grid = grid_of(subject.model, extended, max_gap)
     if grid is None:
         raise AssertionError("a subject's history has the columns that its model reads")
@@ -104,7 +104,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
         half_width=header.half_width,
         level=header.level,
         gap_ms=(max_gap + 1.5) * header.step_ms,
-        next_ts=int(history.ts[-1]) + max(1, round(header.step_ms)),
+        next_ts=int(extended.ts[-1]),
         next_answer=float(blend.yhat[-1]),
         next_weights=blend.weights[-1],
         trained_on=trained_on,

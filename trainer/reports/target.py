@@ -8,7 +8,8 @@ import numpy as np
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History
 from tidecast.files.layout import DEFAULT_TARGET
-from tidecast.models.model import Model
+from tidecast.models.calendar_steps import times_after
+from tidecast.models.model import Header, Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -72,9 +73,9 @@ def load_target(series: str, history: History, store: ModelStore, version: int |
     return ReportTarget(number, model, readings, store.cohort_network(model.header.shared))
 
 
-def with_next(history: History, step_ms: float) -> History:
+def with_next(history: History, header: Header) -> History:
     """Append a row for the next reading, so that forecasting a history includes the next value."""
-    ts = np.append(history.ts, history.ts[-1] + max(1, round(step_ms)))
+    ts = np.append(history.ts, times_after(history.ts[-1:], history.ts, header.step_ms, gridded=header.gridded))
     return replace(history, ts=ts, values=np.vstack([history.values, history.values[-1:]]))
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.errors import HistoryError
 from tidecast.models import time_grid
+from tidecast.models.calendar_steps import times_after
 from tidecast.models.known.inputs import KnownInputs, with_known
 from tidecast.models.lstm import Array
 from tidecast.models.lstm_trace import CellTrace, follow
@@ -62,7 +63,7 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
     model = subject.model
     history = subject.history
     header = model.header
-    extended = with_next(history, header.step_ms)
+    extended = with_next(history, header)
     grid = time_grid.to_grid(
         extended.ts, extended.values, header.step_ms, max_gap, gridded=header.gridded, left_out=extended.left_out
     )
@@ -81,7 +82,7 @@ def trace(subject: ReportTarget, max_gap: int) -> Trace:
 
 
 def _traced(model: Model, ts: NDArray[np.int64], read: WindowRows, next_ts: int, actual: float | None) -> Trace:
-    next_times = ts[-1:] + round(model.header.step_ms)
+    next_times = times_after(ts[-1:], ts, model.header.step_ms, gridded=model.header.gridded)
     prepared = Preparation.of(model).inputs(read.rows[None], np.array([read.held]), next_times)
     cells = tuple(follow(model, prepared))
     hidden = np.concatenate([cell.last_hidden for cell in cells if cell.layer == cells[-1].layer])

@@ -74,6 +74,18 @@ def test_without_the_value_the_other_experts_answer() -> None:
     assert not {"linear_known", "lstm"} & {kind for _, kind in blind}
 
 
+def test_rows_of_months_hold_the_values_of_their_own_months() -> None:
+    """Thirty-one days back for each of 60 months would end two months too early."""
+    months = (np.datetime64("2001-01") + np.arange(100)).astype("datetime64[ms]").astype(np.int64)
+    values = KnownValues()
+    values.add("a", "price", months, np.arange(100.0))
+    lookup = KnownLookup(KnownInputs(("price",), 31 * 24.0 * HOUR_MS))
+    for month in (70, 71, 75, 99):
+        np.testing.assert_array_equal(
+            np.arange(month - 59, month + 1), lookup.rows(values, "a", int(months[month]), 60, BEGUN_MS)[:, 0]
+        )
+
+
 def test_a_value_that_came_after_the_reading_does_not_count() -> None:
     """A replay must give the same forecast, though the value is there by then."""
     late = prices(9, BEGUN_MS + 4 * HOUR_MS)
@@ -124,6 +136,7 @@ def test_further_steps_use_the_values_of_their_own_times() -> None:
 steps = st.lists(st.tuples(st.integers(-3, 70), st.integers(1, 8), st.integers(-2, 2), st.booleans()), max_size=12)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(steps)
 def test_rows_looked_up_ahead_are_those_looked_up_one_by_one(moved: list[tuple[int, int, int, bool]]) -> None:
     """Also after a correction, for an earlier moment, off the grid and further back."""

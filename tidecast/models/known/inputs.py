@@ -12,6 +12,7 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.durations import DAY_MS
+from tidecast.models.calendar_steps import MONTH_MS, months_in
 from tidecast.models.known.values import KnownValues
 from tidecast.models.time_grid import Grid
 
@@ -60,6 +61,11 @@ class KnownInputs:
         """Return the known inputs of a model."""
         return cls(header.spec.known, header.step_ms, header.special_days)
 
+    @property
+    def row_ms(self) -> float:
+        """Return the mean distance of rows, milliseconds: most months have 31 days, and many of them would be off."""
+        return min(self.step_ms, months_in(self.step_ms) * MONTH_MS or self.step_ms)
+
     def chosen(self, names: Sequence[str]) -> "KnownInputs":
         """Return only these inputs."""
         return replace(self, names=tuple(names))
@@ -80,7 +86,7 @@ class KnownInputs:
 
     def rows(self, values: KnownValues | None, series: str, next_ts: int, count: int, as_of: int) -> Float:
         """Return the inputs of the newest `count` rows before a time to forecast: `(count, names)`."""
-        before = np.rint(self.step_ms * np.arange(count - 1, -1, -1)).astype(np.int64)
+        before = np.rint(self.row_ms * np.arange(count - 1, -1, -1)).astype(np.int64)
         return self.look_up(values, series, next_ts - before, as_of)
 
     def _computed(self, name: str, local: Int64) -> Float:

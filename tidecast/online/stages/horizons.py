@@ -58,10 +58,9 @@ class Horizons:
         path = self._paths(engine, batch, scores, learned)
         half_widths = self._scored(batch, series, path)
         further: dict[str, Column] = {}
-        steps = batch.next_ts - batch.ts
         for k in range(self._horizon - 1):
             step = k + 2
-            further[time_field_of(step)] = or_none(batch.next_ts + (k + 1) * steps, batch.step_known)
+            further[time_field_of(step)] = or_none(batch.times_ahead(step), batch.step_known)
             further[field_of(step)] = path[:, k].copy()
             for i, level in enumerate((None, *self._more_levels)):
                 half = half_widths[:, k, i]
@@ -76,12 +75,11 @@ class Horizons:
         trained = first.slabs != NONE
         weights = np.where(scores.weights >= LEAST_WEIGHT, scores.weights, 0.0)
         pretrained = np.flatnonzero(~trained & (weights[:, PRETRAINED] > 0))
-        steps = batch.next_ts - batch.ts
         path = np.empty((self._horizon, len(batch)))
         path[0] = scores.yhat
         for step in range(1, self._horizon):
             paths.append(rows, path[step - 1])
-            requests = replace(first, rows=rows, next_ts=batch.next_ts + step * steps)
+            requests = replace(first, rows=rows, next_ts=batch.times_ahead(step + 1))
             forecasts = engine.predict(requests)
             paths.forecast_further(learned, rows, batch.seasons, trained.astype(np.int64), forecasts)
             network = engine.predict_pretrained(rows.chosen(pretrained), batch.seasons[pretrained])

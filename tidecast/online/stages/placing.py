@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tidecast.models.calendar_steps import times_ahead
 from tidecast.online.batch import Batch, BatchResult, ParsedReadings
 from tidecast.online.engine import Engine
 from tidecast.online.kernels.placing.taking import DUPLICATE, LATE
@@ -46,7 +47,8 @@ def place(
     ts = readings.ts[accepted]
     steps = taken.steps[accepted]
     missing = taken.missing[accepted]
-    next_ts = ts + np.rint(steps).astype(np.int64)
+    days = taken.days[accepted]
+    next_ts = times_ahead(ts, steps, days)
     held = np.minimum(taken.lengths, reads)
     widths = columns["width"][readings.series]
     rows = Rows(taken.rows, (held * widths).cumsum(), held, widths).chosen(accepted)
@@ -63,7 +65,8 @@ def place(
         ts=ts,
         y=y[accepted],
         next_ts=next_ts,
-        step_known=steps > 0,
+        steps=steps,
+        days=days,
         missing=np.where(taken.lengths[accepted] == 1, -1, missing),
         filled=taken.filled[accepted],
         doubted=taken.doubted[accepted],

@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import hypothesis
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
@@ -237,6 +238,20 @@ def test_intervals_of_far_steps_cover_although_readings_are_missing() -> None:
         lower, upper = (end[due] for end in ends_of(made, step))
         actual = values[times[due] + step]
         assert 0.85 <= ((lower <= actual) & (actual <= upper)).mean() <= 0.95
+
+
+@pytest.mark.parametrize("freq", ["MS", "ME", "QE", "YS"])
+@pytest.mark.parametrize("trained", [False, True])
+def test_steps_of_months_follow_the_calendar(freq: str, trained: bool) -> None:
+    """Ends of months stay ends, also of the first step; how the readings are batched makes no difference."""
+    dates = pd.date_range("1981-01-01", periods=30, freq=freq)
+    times = dates.as_unit("ms").astype(np.int64).tolist()
+    model = replace(MODEL, header=MODEL.header.model_copy(update={"step_ms": float(np.median(np.diff(times)))}))
+    entries = [entry(n, ts=ts, value=v) for n, (ts, v) in enumerate(zip(times, levels(30), strict=True), 1)]
+    forecaster = forecaster_of(*[model] * trained)
+    apart = [f for each in entries for f in ask(forecaster, each).forecasts]
+    assert apart == [*ask(forecaster_of(*[model] * trained), *entries).forecasts]
+    assert [times[n : n + HORIZON] for n in range(4, 27)] == [[s.ts for s in steps_of(f)] for f in apart[3:26]]
 
 
 def test_what_is_refused_settles_nothing() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tidecast.arrays import Float, Int64
 from tidecast.durations import DAY_MS
-from tidecast.models import calendar_seasons
+from tidecast.models import calendar_seasons, calendar_steps
 from tidecast.models.calendar_seasons import SHORTEST
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.placing.profiles import begin_profile, learn_rows, write_terms
@@ -20,6 +20,9 @@ DUPLICATE, LATE = -1, -2  # in place of a number of missing steps: the reading w
 
 calendar_days = part_exactly(calendar_seasons.calendar_days)
 season_ms = part_exactly(calendar_seasons.season_ms)
+months_in = part_exactly(calendar_steps.months_in)
+day_of_month = part_exactly(calendar_steps.day_of_month)
+calendar_day = part_exactly(calendar_steps.calendar_day)
 
 
 class Taken(NamedTuple):
@@ -31,6 +34,7 @@ class Taken(NamedTuple):
         lengths: `(n,)` how many rows the window has then, 0 for a reading that was not accepted.
         filled: `(n,)` how many requested rows hold no reading: interpolated, or in place of a doubted reading.
         steps: `(n,)` milliseconds, 0 where it is not known.
+        days: `(n,)` the days of the month on which the readings lie, as `calendar_day` returns them.
         doubted: `(n,)` how many readings in a row, this one last, are doubted.
         moves: `(n,)` the usual largest move then; 0: not known; below 0: without a model, a guess from the newest
             rows, with its sign changed.
@@ -43,6 +47,7 @@ class Taken(NamedTuple):
     lengths: Int64
     filled: Int64
     steps: Float
+    days: Int64
     doubted: Int64
     moves: Float
     seasons: Int64
@@ -70,7 +75,7 @@ def take(
         max_gap: see `Window.push`.
         known: `(n,)` each, the fields of `HistoryLimits`.
         taken: the results; `seasons` holds those of the models or `CALENDAR`, `profiles` is NaN, and `lengths`,
-            `filled`, `steps`, `doubted` and `moves` are zero so far.
+            `filled`, `steps`, `days`, `doubted` and `moves` are zero so far.
         at: `(2,)` the next reading and the place of its rows in `taken.rows`, at first 0; changed in place.
     """
     ts, has_ts, values = readings
@@ -95,6 +100,8 @@ def take(
         at[1] += count * w.width
         taken.lengths[i] = w.length
         taken.steps[i] = grid_step(windows[i])
+        if w.gridded != 0:
+            taken.days[i] = calendar_day(w.last_ts, w.steps, w.steps_seen, taken.steps[i])
         # Without the rows that were filled just before the reading.
         taken.doubted[i] = max(0, count_doubted(windows[i]) - missing)
         taken.moves[i] = max(largest_move[i], w.largest_move)
