@@ -36,13 +36,14 @@ class BacktestScore:
     readings: int
     mae: float
     rmse: float
-    mase: float | None  # MAE over the first part's last-value MAE; None if that is 0
+    mase: float | None  # MAE over the first part's last-value MAE without gross errors; None if that is 0
     mae_last_value: float
     skill: float  # 1 - MAE / MAE of the last value
     season: int | None  # in readings, detected in the first part
     skill_seasonal: float | None  # 1 - MAE / MAE of the value one season before
     coverage: float | None  # the share of readings inside their interval
-    width: float | None  # mean width over the first part's last-value MAE
+    width: float | None  # the mean width of the intervals
+    relative_width: float | None  # the same, over the first part's last-value MAE without gross errors
     steps: list[StepScore]  # by the number of steps ahead
 
 
@@ -58,9 +59,11 @@ def part(history: History, start: int, stop: int) -> History:
 
 def score(history: History, settled: Sequence[Settled], test_size: float) -> BacktestScore:
     """Score the forecasts of one series."""
+    from trainer.data.gross_errors import changes_before
+
     error = np.array([row.y - row.forecast.yhat for row in settled])
     naive = float(np.mean([abs(row.y - row.before) for row in settled]))
-    changes = np.abs(np.diff(history.values[: cut(history, test_size), 0]))
+    changes = changes_before(history, cut(history, test_size))
     scale = float(changes.mean()) if len(changes) else 0.0
     bounds = [
         (row.forecast.yhat_lower, row.y, row.forecast.yhat_upper)
@@ -68,6 +71,7 @@ def score(history: History, settled: Sequence[Settled], test_size: float) -> Bac
         if row.forecast.yhat_lower is not None and row.forecast.yhat_upper is not None
     ]
     mae = float(np.abs(error).mean())
+    width = float(np.mean([upper - lower for lower, _, upper in bounds])) if bounds else None
     season = _season(history, test_size)
     return BacktestScore(
         series=history.series,
@@ -80,7 +84,8 @@ def score(history: History, settled: Sequence[Settled], test_size: float) -> Bac
         season=season,
         skill_seasonal=_skill_seasonal(history, season, settled, mae),
         coverage=float(np.mean([lower <= y <= upper for lower, y, upper in bounds])) if bounds else None,
-        width=float(np.mean([u - lower for lower, _, u in bounds])) / scale if bounds and scale else None,
+        width=width,
+        relative_width=width / scale if width is not None and scale else None,
         steps=step_scores([row.forecast for row in settled], np.array([row.y for row in settled]), scale),
     )
 
@@ -187,7 +192,7 @@ def _overall(scores: Sequence[BacktestScore]) -> dict[str, float | None]:
         "rmse_mean": _mean([score.rmse for score in scores]),
         "mase_median": _median([score.mase for score in scores]),
         "skill_seasonal_median": _median([score.skill_seasonal for score in scores]),
-        "width_median": _median([score.width for score in scores]),
+        "relative_width_median": _median([score.relative_width for score in scores]),
         "coverage_median": _median([score.coverage for score in scores]),
     }
 

@@ -48,6 +48,14 @@ def without_gross_errors(history: History, usual: float | None = None) -> Histor
     return replace(history, values=np.column_stack(columns), left_out=left_out)
 
 
+def changes_before(history: History, stop: int) -> Float:
+    """Return the absolute changes of the target over the first `stop` readings, without its gross errors."""
+    ts = history.ts[:stop]
+    first = replace(history, ts=ts, values=history.values[:stop, :1], features=history.features[:1])
+    changes: Float = np.abs(np.diff(without_gross_errors(first).values[:, 0]))
+    return changes
+
+
 def gross_errors(values: Float, step_ms: float, usual: float | None = None) -> Bool:
     """Return which values are gross errors, `(readings,)`.
 

@@ -18,6 +18,7 @@ from tidecast.models.presets import PRESETS, preset
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
+from tidecast.tools import backtest_report
 from tidecast.tools.backtest import BacktestJob, backtest, run, write
 from tidecast.wire import keys_of
 from trainer import shared_networks
@@ -191,14 +192,27 @@ def test_the_scores_are_those_of_the_written_forecasts(tmp_path: Path, capsys: p
     )
     (score,) = json.loads(capsys.readouterr().out)["series"]
     with (tmp_path / "out.csv").open() as written:
-        yhat = np.array([float(row["yhat"]) for row in csv.DictReader(written)])
+        rows = list(csv.DictReader(written))
+    yhat, lower, upper = (np.array([float(row[name]) for row in rows]) for name in ("yhat", "yhat_lower", "yhat_upper"))
     y = whole.values[160:, 0]
     before = whole.values[159:-1, 0]
     assert score["mae"] == pytest.approx(np.abs(y - yhat).mean())
     assert score["skill"] == pytest.approx(1 - np.abs(y - yhat).mean() / np.abs(y - before).mean())
+    assert score["width"] == pytest.approx((upper - lower).mean())
+    assert score["width"] == pytest.approx(score["steps"][0]["width"])
     assert score["season"] == 25  # the wave's length, 8 pi
     seasonal = np.abs(y - whole.values[135:175, 0]).mean()
     assert score["skill_seasonal"] == pytest.approx(1 - np.abs(y - yhat).mean() / seasonal)
+
+
+def test_gross_errors_are_not_in_the_scale_of_mase(tmp_path: Path) -> None:
+    """A sensor's -9999 among the readings trained on would make every forecast look perfect."""
+    broken = history()
+    broken.values[[50, 90]] = -9999.0
+    settled = backtest([broken], 0.2, load_settings(store=tmp_path, train=QUICK)).settled["wave"]
+    clean, damaged = (backtest_report.score(each, settled, 0.2) for each in (history(), broken))
+    assert clean.mase == pytest.approx(damaged.mase, rel=0.05)
+    assert damaged.steps[0].mase == damaged.mase
 
 
 def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def backtest(
         - `yhat`, `yhat_lower`, `yhat_upper`: the forecast and its interval, NaN while the errors of that step are
           unknown;
         - `last_value`: the reading at the cutoff;
-        - `mean_change`, `rms_change`: mean and root mean square of the changes in the readings trained on;
+        - `mean_change`, `rms_change`: mean and root mean square of the changes in the readings trained on,
+          without gross errors;
         - `kind`: the expert with the largest weight.
 
     Raises:
@@ -186,7 +187,9 @@ def _window(
 
 def _changes(history: History, cutoff: int) -> tuple[float, float]:
     """Return mean and root mean square of the changes up to a cutoff, which is not the first reading."""
-    changes = np.abs(np.diff(history.values[: cutoff + 1, 0]))
+    from trainer.data.gross_errors import changes_before
+
+    changes = changes_before(history, cutoff + 1)
     return float(changes.mean()), float(np.sqrt((changes**2).mean()))
 
 

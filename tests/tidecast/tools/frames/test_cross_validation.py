@@ -50,6 +50,15 @@ def test_windows_have_their_steps_and_end_with_the_series() -> None:
     assert first["mean_change"].tolist() == refitted["mean_change"].tolist()[:3]
 
 
+@pytest.mark.keras
+def test_gross_errors_are_not_in_the_scale_of_mase() -> None:
+    """The scale is that of the changes between believed readings, as in the training."""
+    frame = wave()
+    broken = frame.assign(y=frame["y"].where(~frame.index.isin([50, 90]), -9999.0))
+    clean, damaged = (backtest(each, 1, 2, **QUICK)["mean_change"].iloc[0] for each in (frame, broken))
+    assert damaged == pytest.approx(clean, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
