@@ -24,7 +24,8 @@ from tests.chaos.lives.lives_run import Lives, lives_run
 from tests.chaos.repartitions.controls import CONTROLS as REPARTITION_CONTROLS
 from tests.chaos.repartitions.repartition_run import CONTROL_RATE, RepartitionReport, figures_of, repartition_run
 from tests.chaos.silences.silences_run import Silences, silences_run
-from tests.chaos.storm import BITES, FAULTS, KILLS, StormReport, storm_run
+from tests.chaos.storms.faults import BITES, FAULTS, KILLS
+from tests.chaos.storms.storm import StormReport, storm_run
 from tests.chaos.trainings.retraining import retraining_run
 from tests.chaos.trainings.training import (
     KILL_DRIVER,

@@ -11,7 +11,7 @@ from redis import Redis
 
 from dashboard.main import NICE
 from tests.harness.patience import PATIENCE_S, until
-from tests.harness.pipes import full_pipe
+from tests.harness.programs.pipes import full_pipe
 from tidecast.connection.embedded import free_port
 from tidecast.settings import PREFIX, Settings
 

@@ -47,8 +47,8 @@ class Nursery:
         return process
 
 
-WORKERS = Nursery("tests.harness.warmed")
-TRAININGS = Nursery("tests.harness.warmed_trainings")  # apart from the workers, which must not hold TensorFlow
+WORKERS = Nursery("tests.harness.programs.warmed")
+TRAININGS = Nursery("tests.harness.programs.warmed_trainings")  # apart from the workers, which must not hold TensorFlow
 fork = WORKERS.fork
 
 

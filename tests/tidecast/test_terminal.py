@@ -11,7 +11,7 @@ from redis import Redis
 
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST, run_command
-from tests.harness.terminal import on_a_terminal
+from tests.harness.programs.terminal import on_a_terminal
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
 

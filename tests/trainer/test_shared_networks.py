@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tests.harness.oracles import shared_answers
+from tests.harness.oracles.answers import shared_answers
 from tidecast.files.history import History
 from tidecast.models import lstm
 from tidecast.models.inputs import rows_read

@@ -79,6 +79,11 @@ def forecasts(redis: Redis) -> list[Forecast]:
     return [Forecast.decode(*entry) for entry in redis.xrange("forecasts")]
 
 
+def last(redis: Redis) -> Forecast:
+    """Return the newest forecast."""
+    return forecasts(redis)[-1]
+
+
 def sample(registry: Health, name: str, **labels: str) -> float:
     """Return the value of a metric."""
     return registry.registry.get_sample_value(name, labels) or 0.0

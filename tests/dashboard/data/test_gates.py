@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dashboard.data.gates import GateReader, TracedGates
 from tests.harness.models import make_model, make_shared
-from tests.harness.oracles import own_inputs, shared_inputs
+from tests.harness.oracles.answers import own_inputs, shared_inputs
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import forked_worker
 from tidecast.client import Client

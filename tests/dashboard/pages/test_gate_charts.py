@@ -8,7 +8,7 @@ import pytest
 from dashboard.data.gates import TracedGates
 from dashboard.pages import gate_charts
 from tests.harness.models import make_model
-from tests.harness.oracles import own_inputs
+from tests.harness.oracles.answers import own_inputs
 from tidecast.models.lstm_trace import follow
 from tidecast.models.spec import Spec
 from tidecast.pictures.gates import GATE_MAPS, GateMap

@@ -7,7 +7,27 @@ import pytest
 
 from tests.harness.events import happen
 from tests.harness.installation import Installation
-from tests.harness.patience import until
+from tests.tidecast.doctor.schedule_faults import (
+    AHEAD_MS,
+    distant_claim,
+    distant_retry,
+    kept_by_nobody_by_default,
+    nobody_notifies,
+    not_delivered,
+    overdue,
+    refused_events,
+    run_died,
+    run_failed,
+    waiting_events,
+)
+from tests.tidecast.doctor.server_faults import (
+    endless_blocks,
+    evicting,
+    full,
+    full_disk,
+    nearly_full,
+    wrong_type,
+)
 from tests.tidecast.doctor.store_faults import (
     broken_champion,
     champion_to_come,
@@ -19,20 +39,29 @@ from tests.tidecast.doctor.store_faults import (
     no_directory,
     no_store,
 )
+from tests.tidecast.doctor.stream_faults import (
+    another_awaited_group,
+    far_ids,
+    hurried_ids,
+    no_awaited_group,
+    no_passive_group,
+    put_aside,
+    recreated,
+    set_aside,
+    slow,
+    stuck,
+    too_late,
+)
 from tidecast.connection.repartitions import Repartition, order_repartition
 from tidecast.errors import Fenced
 from tidecast.online.series.state import SeriesState
 from tidecast.online.window import Window
-from tidecast.settings import AnomalySettings, NotifySettings, RetrainSettings, SeriesSettings
+from tidecast.settings import AnomalySettings, SeriesSettings
 from tidecast.wire import Event
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.retraining.job_state import Claim
 
 Fault = Callable[[Installation], Installation | None]
-TEN_YEARS_MS = 3650 * 86_400_000
-BALLAST = 2**25  # bytes
-AHEAD_MS = time.time_ns() // 1_000_000 + TEN_YEARS_MS
 
 
 def sent(name: str, command: str, *more: bytes | str | int) -> Fault:
@@ -43,44 +72,6 @@ def sent(name: str, command: str, *more: bytes | str | int) -> Fault:
 
     fault.__name__ = name
     return fault
-
-
-def full_disk(installation: Installation) -> None:
-    """A snapshot that cannot be put in place."""
-    (installation.server.folder / "dump.rdb").unlink(missing_ok=True)
-    (installation.server.folder / "dump.rdb").mkdir()
-    installation.redis.bgsave()
-    until(lambda: installation.redis.info("persistence")["rdb_last_bgsave_status"] == "err")
-
-
-def mended_disk(installation: Installation) -> None:
-    """A snapshot that can: the server is shared."""
-    (installation.server.folder / "dump.rdb").rmdir()
-    installation.redis.bgsave()
-    until(lambda: installation.redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
-
-
-def evicting(installation: Installation) -> None:
-    """A policy that throws keys away."""
-    installation.redis.config_set("maxmemory", "1gb")
-    installation.redis.config_set("maxmemory-policy", "allkeys-lru")
-
-
-def nearly_full(installation: Installation) -> None:
-    """The limit is hardly above the memory in use: with much in use, buffers of connections do not matter."""
-    installation.redis.setrange("ballast", BALLAST, "x")
-    installation.redis.config_set("maxmemory", str(int(installation.redis.info("memory")["used_memory"] * 1.05)))
-
-
-def full(installation: Installation) -> None:
-    """Less memory than is used."""
-    installation.redis.config_set("maxmemory", str(installation.redis.info("memory")["used_memory"] // 2))
-
-
-def wrong_type(installation: Installation) -> None:
-    """A key of another program."""
-    installation.redis.delete("dead")
-    installation.redis.set("dead", "other")
 
 
 def other_partitions(installation: Installation) -> Installation:
@@ -148,84 +139,6 @@ def killed(installation: Installation) -> None:
     installation.redis.hset("lease", "expires_ms", time.time_ns() // 1_000_000 - 60_000)
 
 
-def slow(installation: Installation) -> None:
-    """A reading that has waited for half a minute."""
-    installation.push(90_000)
-
-
-def stuck(installation: Installation) -> None:
-    """Readings that have waited for longer."""
-    installation.push(3000)
-    installation.push(4000)
-
-
-def set_aside(installation: Installation) -> None:
-    """A sensor that sends no numbers."""
-    installation.push(3000, "n/a")
-    installation.answer()
-
-
-def too_late(installation: Installation) -> None:
-    """A sensor that sends its day backwards."""
-    for step in range(40, 10, -1):
-        fields = {"series": "a", "value": "1.0", "ts": installation.began_ms + step}
-        installation.redis.xadd("readings", fields, id=f"{installation.began_ms + 60_000 - step}-1")  # type: ignore[arg-type] # numbers are fine
-    installation.answer()
-
-
-def trimmed(installation: Installation) -> None:
-    """Readings that were trimmed before they were read."""
-    installation.push(3000)
-    installation.push(118_000)
-    installation.redis.xtrim("readings", maxlen=1, approximate=False)
-
-
-def far_ids(installation: Installation) -> None:
-    """A reading under an id of the year 2100."""
-    installation.redis.xadd("readings", {"series": "a", "value": 4}, id="4102444800000-0")
-    installation.answer()
-
-
-def hurried_ids(installation: Installation) -> None:
-    """One under an id that is some hours ahead, as after a clock that was."""
-    installation.redis.xadd("readings", {"series": "a", "value": 4}, id=f"{round(time.time() * 1000) + 7_200_000}-0")
-    installation.answer()
-
-
-def lost(installation: Installation) -> None:
-    """The same, and the worker has noticed."""
-    trimmed(installation)
-    installation.answer()
-
-
-def recreated(installation: Installation) -> None:
-    """The readings were deleted, and lower ids were pushed."""
-    installation.redis.delete("readings")
-    installation.redis.xadd("readings", {"series": "a", "value": 4}, id="1-0")
-
-
-def put_aside(installation: Installation) -> None:
-    """The same, with the forecasts out of the way; no worker has looked since."""
-    recreated(installation)
-    installation.redis.rename("forecasts", "old")
-
-
-def no_awaited_group(installation: Installation) -> Installation:
-    """Return a setting that names a group that does not exist."""
-    return installation.told(worker=installation.settings.worker.model_copy(update={"wait_for_group": "plant"}))
-
-
-def another_awaited_group(installation: Installation) -> Installation:
-    """Return a setting with a mistake in the name."""
-    installation.redis.xgroup_create("forecasts", "plant", id="0")
-    return installation.told(worker=installation.settings.worker.model_copy(update={"wait_for_group": "plamt"}))
-
-
-def no_passive_group(installation: Installation) -> None:
-    """Somebody destroyed the group that shows the lag."""
-    installation.redis.xgroup_destroy("readings", installation.settings.worker.lag_group)
-
-
 def twins(installation: Installation) -> None:
     """A second worker under the name of the first, which wants its partition back."""
     named = installation.settings.model_copy(
@@ -238,83 +151,6 @@ def twins(installation: Installation) -> None:
     with pytest.raises(Fenced):
         first.step(time.time() + 30)
     first.step(time.time() + 31)
-
-
-def endless_blocks(installation: Installation) -> None:
-    """Streams of one block each."""
-    installation.redis.config_set("stream-node-max-entries", 0)
-    installation.redis.config_set("stream-node-max-bytes", 0)
-
-
-def overdue(installation: Installation) -> None:
-    """A run that should have begun an hour ago."""
-    installation.redis.hset("retrain", "next_ms", installation.began_ms - 3_600_000)
-
-
-def kept_by_nobody_by_default(installation: Installation) -> Installation:
-    """Return the same with the default schedule."""
-    installation.redis.delete("retrain")
-    return installation.told(retrain=RetrainSettings())
-
-
-def claim(installation: Installation) -> Claim:
-    """Return a run that has begun."""
-    due_ms = installation.began_ms
-    installation.redis.hset("retrain", "next_ms", due_ms)
-    claimed = installation.record.claim(due_ms, "t", 0)
-    assert isinstance(claimed, Claim)
-    return claimed
-
-
-def run_failed(installation: Installation) -> None:
-    """A run that was given up."""
-    installation.record.fail(claim(installation), "no memory", installation.began_ms + 3_600_000, 0)
-
-
-def run_died(installation: Installation) -> None:
-    """A run that has sent no sign of life since."""
-    claim(installation)
-    installation.redis.hset("retrain", "expires_ms", installation.began_ms)
-
-
-def distant_retry(installation: Installation) -> None:
-    """A retry in ten years."""
-    installation.record.put_off(claim(installation), "no memory", installation.began_ms + TEN_YEARS_MS)
-
-
-def distant_claim(installation: Installation) -> None:
-    """A run that is claimed for ten years."""
-    claim(installation)
-    installation.redis.hset("retrain", "expires_ms", installation.began_ms + TEN_YEARS_MS)
-
-
-def nobody_notifies(installation: Installation) -> Installation:
-    """Return an address that no process posts to."""
-    return installation.told(notify=NotifySettings(url="http://127.0.0.1:1"))
-
-
-def _notifies(installation: Installation, **fields: str | int) -> Installation:
-    """Return an installation with a process that posts events, and with these fields in its record."""
-    alive = {"owner": "n", "expires_ms": AHEAD_MS, "after:events": "0-0"}
-    installation.redis.hset("notify", mapping={**alive, **fields})
-    return nobody_notifies(installation)
-
-
-def not_delivered(installation: Installation) -> Installation:
-    """Return a receiver that refuses the token."""
-    return _notifies(installation, failing_since_ms=installation.began_ms, error="http://pager:80 answers 401")
-
-
-def refused_events(installation: Installation) -> Installation:
-    """Return a receiver of another format, which refuses each event."""
-    return _notifies(installation, refused_ms=installation.began_ms, refusal="http://pager:80 answers 400 Bad Request")
-
-
-def waiting_events(installation: Installation) -> Installation:
-    """Return a receiver that takes too few messages a minute."""
-    installation.redis.delete("events")
-    installation.redis.xadd("events", {"kind": "stuck", "detail": "", "series": "a"}, id="1-0")
-    return _notifies(installation)
 
 
 FAULTS: list[tuple[Fault, str, str, str]] = [

@@ -5,7 +5,10 @@ import time
 import pytest
 
 from tests.harness.installation import Installation
-from tests.tidecast.doctor.faults import FAULTS, Fault, full_disk, lost, mended_disk, overdue, trimmed
+from tests.tidecast.doctor.faults import FAULTS, Fault
+from tests.tidecast.doctor.schedule_faults import overdue
+from tests.tidecast.doctor.server_faults import full_disk, mended_disk
+from tests.tidecast.doctor.stream_faults import lost, trimmed
 from tidecast.doctor import server
 from tidecast.doctor.examination import examine
 from tidecast.settings import RetrainSettings

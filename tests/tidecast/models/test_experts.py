@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import random_panel
-from tests.harness.oracles import learn, shares
+from tests.harness.oracles.blending import learn, shares
 from tidecast.arrays import Float
 from tidecast.models import experts
 from tidecast.models.experts import EXPERTS, HALF_LIVES, LINEAR, LSTM, NAIVE, LinearExperts

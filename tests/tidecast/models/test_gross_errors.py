@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.harness.doubt import Doubt
+from tests.harness.oracles.doubt import Doubt
 from tidecast.arrays import Float
 from tidecast.models.gross_errors import FAR, GROWTH, STUCK, WARM_UP, Moves, limits, spans_away, usual_move
 

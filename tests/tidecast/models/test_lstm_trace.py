@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tests.harness.oracles import own_inputs
+from tests.harness.oracles.answers import own_inputs
 from tidecast.models import lstm
 from tidecast.models.lstm_trace import follow
 from tidecast.models.spec import Spec

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.harness.doubt import Doubt
 from tests.harness.models import make_model, make_shared, random_panel
-from tests.harness.oracles import OutlierGuard, blend, farthest, learn, own_answers, shares
-from tests.harness.tracker import trackers_in
+from tests.harness.oracles.answers import own_answers
+from tests.harness.oracles.blending import OutlierGuard, blend, farthest, learn, shares
+from tests.harness.oracles.doubt import Doubt
+from tests.harness.oracles.tracker import trackers_in
 from tests.tidecast.online.harness import (
     CLOSE,
     SETTINGS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model, make_shared
-from tests.harness.oracles import shared_answers
+from tests.harness.oracles.answers import shared_answers
 from tests.tidecast.online.harness import SPEC, ask, entry, forecaster_with
 from tidecast.models.experts import SHARED
 from tidecast.models.model import Model

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
-from tests.harness.oracles import model_answers, shared_answers
+from tests.harness.oracles.answers import model_answers, shared_answers
 from tests.tidecast.online.harness import PredictionRequest, predict
 from tidecast.arrays import Float
 from tidecast.models.experts import EXPERTS, LSTM, NAIVE, SHARED

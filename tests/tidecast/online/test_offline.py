@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model, make_shared, random_panel
-from tests.harness.oracles import model_answers
+from tests.harness.oracles.answers import model_answers
 from tidecast.models.experts import LSTM, PRETRAINED
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec

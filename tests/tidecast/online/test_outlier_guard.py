@@ -1,6 +1,6 @@
 """Which reading is a shock, and which forecasts to trust after one."""
 
-from tests.harness.oracles import OutlierGuard
+from tests.harness.oracles.blending import OutlierGuard
 from tests.tidecast.online.harness import answers_to
 from tidecast.models.gross_errors import SMALLEST_MOVE
 from tidecast.online.forecaster import Forecaster

@@ -4,8 +4,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.harness.doubt import Doubt
 from tests.harness.histories import STEP_MS, accepted, filled_in, histories
+from tests.harness.oracles.doubt import Doubt
 from tidecast.models import time_grid
 from tidecast.models.gross_errors import NO_LIMITS, Moves
 from tidecast.online.kernels.placing.taking import DUPLICATE, LATE, Taken

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.harness.models import make_model
-from tests.harness.oracles import own_inputs
+from tests.harness.oracles.answers import own_inputs
 from tidecast.models.lstm_trace import CellTrace, follow
 from tidecast.models.spec import Spec
 from tidecast.pictures.gates import GATE_MAPS, network_text, sorted_units

@@ -10,7 +10,7 @@ from redis import Redis
 
 from tests.harness.models import make_model, make_shared
 from tests.harness.processes import TIDECAST, run_command
-from tests.harness.terminal import on_a_terminal
+from tests.harness.programs.terminal import on_a_terminal
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row, in_order, readings_in
 from tidecast.models.store import ModelStore

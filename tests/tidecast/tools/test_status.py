@@ -12,7 +12,7 @@ import pytest
 from tests.harness.installation import Installation
 from tests.harness.models import make_model
 from tests.harness.processes import TIDECAST, run_command
-from tests.harness.terminal import on_a_terminal
+from tests.harness.programs.terminal import on_a_terminal
 from tidecast.cli.commands.operate import status as status_command
 from tidecast.settings import RetrainSettings
 from tidecast.tools import status

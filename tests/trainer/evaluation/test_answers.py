@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.harness.models import make_model
-from tests.harness.oracles import learn
+from tests.harness.oracles.blending import learn
 from tests.trainer.evaluation.harness import FEATURES, MAX_GAP, answers_of, history, model_of
 from tidecast.arrays import Float
 from tidecast.files.history import History

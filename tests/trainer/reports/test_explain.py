@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.harness.oracles import own_answers, scale_windows
+from tests.harness.oracles.answers import own_answers, scale_windows
 from tests.trainer.reports.harness import (
     ROWS,
     SERIES,

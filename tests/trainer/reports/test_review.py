@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.harness.oracles import own_answers
+from tests.harness.oracles.answers import own_answers
 from tests.trainer.reports.harness import (
     ROWS,
     SIGNATURE,

@@ -13,8 +13,8 @@ from redis import Redis
 
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
-from tests.harness.pipes import full_pipe
 from tests.harness.processes import TIDECAST
+from tests.harness.programs.pipes import full_pipe
 from tests.worker.retraining import daemon
 from tests.worker.retraining.harness import FINISH
 from tidecast import log

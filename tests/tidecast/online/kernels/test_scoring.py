@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.harness.oracles import OutlierGuard, blend, farthest, learn, shares
+from tests.harness.oracles.blending import OutlierGuard, blend, farthest, learn, shares
 from tidecast.arrays import Float
 from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, NAIVE, PROVEN
 from tidecast.online.kernels.detection.drift_sums import SILENCE

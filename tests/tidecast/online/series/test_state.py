@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.harness.histories import filled_in
-from tests.harness.oracles import learn
+from tests.harness.oracles.blending import learn
+from tests.harness.oracles.tracker import Tracker, trackers_in
 from tests.harness.states import all_fields, all_whole, whole
-from tests.harness.tracker import Tracker, trackers_in
 from tidecast.errors import StateError
 from tidecast.models.experts import EXPERTS, HALF_LIVES
 from tidecast.online.series.state import SeriesState, decode_all

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.harness.models import make_model, make_shared, random_panel
-from tests.harness.oracles import blend, learn, own_answers, shares
+from tests.harness.oracles.answers import own_answers
+from tests.harness.oracles.blending import blend, learn, shares
 from tests.harness.states import all_whole, whole
 from tests.tidecast.online.harness import (
     HOUR_MS,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.harness.anomaly_oracle import AnomalyOracle
+from tests.harness.oracles.anomalies import AnomalyOracle
 from tidecast.arrays import Float, Int64
 from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS, MOST_RARITY, RULE, detect_anomaly, rule_numbers
 from tidecast.settings import AnomalyRule

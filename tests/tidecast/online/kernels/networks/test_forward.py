@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from tests.harness.models import make_model, random_panel
-from tests.harness.oracles import linear_answers
+from tests.harness.oracles.answers import linear_answers
 from tidecast.arrays import Float32, Int64
 from tidecast.models import experts, lstm
 from tidecast.models.spec import Spec

@@ -4,7 +4,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.harness.oracles import network_inputs
+from tests.harness.oracles.answers import network_inputs
 from tidecast.models.inputs import calendar_inputs, rows_read
 from tidecast.models.pretrained import inputs as pretrained
 from tidecast.models.pretrained.shape import SEASONS

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.controls import CONTROLS, run_control
-from tests.chaos.storm import FAULTS, KILLS, kind_of, storm_run
+from tests.chaos.storms.faults import FAULTS, KILLS
+from tests.chaos.storms.storm import kind_of, storm_run
 
 
 def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:

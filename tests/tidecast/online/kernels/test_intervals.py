@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.harness.tracker import Tracker
+from tests.harness.oracles.tracker import Tracker
 from tests.tidecast.online.harness import answers_to, outcome_of
 from tidecast.arrays import Bools, Float
 from tidecast.online.forecaster import Forecaster

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.process import BaseProcess
@@ -16,9 +16,21 @@ from redis.exceptions import RedisError
 
 from tests.chaos.faults.points import POINTS, ask, asked, send, spare, start_mortal
 from tests.chaos.faults.proxy import Fault, Proxy
-from tests.chaos.faults.refusals import REFUSALS, Refusing
+from tests.chaos.faults.refusals import Refusing
 from tests.chaos.harness import COMMIT, finish, make_readings, make_store, push, start_worker
 from tests.chaos.producer import Producer
+from tests.chaos.storms.faults import (
+    BITES,
+    BUSY_S,
+    FAULT_GAP_S,
+    FAULTS,
+    KILL_GAP_S,
+    KILLS,
+    ON_THE_WIRE,
+    REFUSAL_S,
+    STOP_LEASES,
+    Deck,
+)
 from tests.chaos.verifier import Published, Violations, compare_all
 from tests.harness.patience import PATIENCE_S, until
 from tidecast.connection.embedded import EmbeddedRedis
@@ -38,39 +50,8 @@ batch = 100
 block = "20ms"
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-# Kills come in a stream of their own beside the other faults; seconds from one to the next.
-KILL_GAP_S = (0.8, 1.8)
-FAULT_GAP_S = (0.3, 1.3)
-STOP_LEASES = (1.2, 2.7)  # how many leases long a worker sleeps
-REFUSAL_S = (0.5, 2.0)  # how long Redis refuses to write
-BUSY_S = (0.3, 0.6)  # how long it does nothing at all
 MOST_MORE_S = 120.0  # how much longer it lasts at most
 POINT_S = 3.0  # how long a worker may take to come to a point that it shall die at
-KILLS = {"kill a worker": 1, "kill a worker at a named point": 1}  # how often each comes in a round
-FAULTS = {
-    "stop a worker beyond its lease": 4,
-    "kill Redis": 1,
-    "drop a reply": 12,
-    "delay": 2,
-    "half-close": 1,
-    "split": 2,
-    "SCRIPT FLUSH": 1,
-    **dict.fromkeys(REFUSALS, 1),
-}
-ON_THE_WIRE = {  # the proxy's faults for each
-    "drop a reply": ("drop_reply",),
-    "delay": ("delay_request", "delay_reply"),
-    "half-close": ("half_close_server", "half_close_client"),
-    "split": ("split_request", "split_reply"),
-}
-# What a fault can bring about: an event counts for the newest fault that can have been its cause.
-_REFUSED = ("kill Redis", *REFUSALS)
-BITES = {
-    "fenced": ("stop a worker beyond its lease", "delay", *_REFUSED),
-    "conflicts": ("drop a reply", "delay", "half-close", *_REFUSED),
-    "takeovers": (*KILLS, "stop a worker beyond its lease", "delay", *_REFUSED),
-    "replayed": ("kill Redis", "drop a reply", "delay", "half-close", "BUSY"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +107,6 @@ def _read(server: EmbeddedRedis) -> list[Published]:
         return [Published.read(redis, i, PARTITIONS) for i in range(PARTITIONS)]
 
 
-class _Deck:
-    """Faults in random order: first each of them once, then round after round as often as each is worth."""
-
-    def __init__(self, rng: random.Random, times: Mapping[str, int]) -> None:
-        self._rng = rng
-        self._times = times
-        self._cards = rng.sample(list(times), len(times))
-
-    def draw(self) -> str:
-        """Draw the next one."""
-        if not self._cards:
-            self._cards = [name for name, times in self._times.items() for _ in range(times)]
-            self._rng.shuffle(self._cards)
-        return self._cards.pop()
-
-
 class _Storm:
     """The workers, their faults, and the times."""
 
@@ -158,9 +123,9 @@ class _Storm:
         self._refusing: tuple[float, Refusing] | None = None  # until when
         self._asked: list[tuple[float, str]] = []  # until when a worker may come to a point
         self._logs: dict[BaseProcess, Path] = {}  # every worker's, dead or alive
-        self._kills = _Deck(rng, KILLS)
-        self._faults = _Deck(rng, FAULTS)
-        self._points = _Deck(rng, dict.fromkeys(POINTS, 1))
+        self._kills = Deck(rng, KILLS)
+        self._faults = Deck(rng, FAULTS)
+        self._points = Deck(rng, dict.fromkeys(POINTS, 1))
 
     @property
     def injected(self) -> list[tuple[float, str]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness.models import make_model
-from tests.harness.tracker import Tracker, trackers_in
+from tests.harness.oracles.tracker import Tracker, trackers_in
 from tests.tidecast.online.harness import SPEC, ask, entry, forecaster_with, only
 from tidecast.models.model import Model
 from tidecast.online.forecaster import Forecaster

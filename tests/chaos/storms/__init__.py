@@ -1,0 +1,1 @@
+"""Several workers while everything around them breaks at random, and the check of all that they answered."""

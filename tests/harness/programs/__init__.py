@@ -1,0 +1,1 @@
+"""Programs in tests: what they import before they are forked, and where their output goes."""

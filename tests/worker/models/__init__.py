@@ -1,0 +1,1 @@
+"""Tests of the models that a worker loads, and of what moves them."""
