@@ -85,10 +85,12 @@ def _graph(spec: Spec) -> Graph:
     def losses(weights: Any, batch: TrainingBatch) -> Any:
         return _losses(weights, batch, spec)
 
+    # No control flow depends on a tensor. AutoGraph would rewrite all functions, which takes a second of a process, and
+    # leave their files in the temporary directory of a process that is killed.
     return Graph(
-        tf.function(train, input_signature=(state, batch, tf.TensorSpec((None,), tf.float32))),
-        tf.function(losses, input_signature=(row, batch)),
-        tf.function(slope, input_signature=(row, batch)),
+        tf.function(train, (state, batch, tf.TensorSpec((None,), tf.float32)), autograph=False),
+        tf.function(losses, (row, batch), autograph=False),
+        tf.function(slope, (row, batch), autograph=False),
     )
 
 

@@ -69,7 +69,7 @@ def _step(network: Any, optimizer: Any, recipe: Recipe) -> Callable[[Float32, Fl
     share /= share.mean()
     variables = network.trainable_variables
 
-    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def compiled(x: Any, targets: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.abs(network(x)[..., 0] - targets) * weights * share)
