@@ -10,7 +10,7 @@ from tidecast.settings import NEVER, RetrainSettings, Settings
 
 DEFAULT_EVERY_S = 6 * 3600.0
 PACKAGES = ("keras", "pandas", "pyarrow", "tensorflow")  # what the child process imports
-ELSEWHERE = "or keep the schedule elsewhere with `tidecast retrain --daemon`"
+ELSEWHERE = "or run the schedule elsewhere with `tidecast retrain --daemon`"
 
 
 @dataclass(frozen=True, slots=True)

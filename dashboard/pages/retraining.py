@@ -11,7 +11,7 @@ from tidecast.connection.partitions import Run
 
 EVENTS_SHOWN = 100
 NO_SCHEDULE = (
-    "<p>No worker keeps a schedule. Workers do by default where the training packages are installed and the store can "
+    "<p>No worker runs a schedule. Workers do by default where the training packages are installed and the store can "
     "be written; otherwise their log contains the reason. To train by hand: <code>tidecast retrain</code>.</p>"
 )
 

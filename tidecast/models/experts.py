@@ -3,8 +3,8 @@
 `online/kernels/linear.py` computes the linear experts, `online/kernels/scoring.py` the blend.
 
 The experts have one fixed order. The forecast is NaN for an expert that a series lacks, or that cannot forecast yet.
-The last value is the first expert and always takes part: a model that goes wrong loses its share within a few readings,
-without an operator.
+The last value is the first expert and always takes part: a model that goes wrong loses its weight within a few
+readings, without an operator.
 """
 
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ ONLINE = range(EXPERTS.index("online_recent"), EXPERTS.index("online_seasons") +
 SEASONAL_NAIVES = slice(EXPERTS.index("seasonal_naive"), EXPERTS.index("long_seasonal_naive") + 1)
 LINEAR = range(1, LSTM)  # the experts that weigh past rows by fixed coefficients
 
-SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's gets 1 / e of its share
-# Readings after which an error counts half. The worse of its two records determines an expert's share: the long record
+SHARPNESS = 20.0  # an expert whose errors are 5 % larger than the best one's gets 1 / e of its weight
+# Readings after which an error counts half. The worse of its two records determines an expert's weight: the long record
 # separates small differences from chance, the short one removes an expert soon after the series has changed.
 HALF_LIVES = (100.0, 25.0)
 # For so many readings after a detected change both records forget as the short one: experts that read rows from before

@@ -34,7 +34,7 @@ class Theme:
         experts: an area for each expert, in the order of `EXPERTS`. Naive experts are purple, smoothing is teal, linear
             experts are yellow to red, networks blue, and experts that learn online green. The median and the user's own
             have colours apart from all.
-        other: the area of all experts with a small share.
+        other: the area of all experts with a small weight.
     """
 
     ground: str

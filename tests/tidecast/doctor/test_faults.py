@@ -39,7 +39,7 @@ def test_why_nobody_retrains_is_found_where_it_is_seen(healthy: Installation, mo
     (finding,) = healthy.told(retrain=RetrainSettings()).examine()
     assert ("schedule", "warning") == (finding.check, finding.severity)
     assert "no models are retrained (retrain is empty): the training packages are not installed" in finding.problem
-    assert finding.remedy.startswith("pip install 'tidecast[train]', or keep the schedule elsewhere")
+    assert finding.remedy.startswith("pip install 'tidecast[train]', or run the schedule elsewhere")
 
 
 def test_who_retrains_elsewhere_or_never_hears_nothing(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

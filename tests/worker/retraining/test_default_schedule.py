@@ -80,7 +80,7 @@ def test_a_schedule_that_was_asked_for_is_said_to_be_so(settings: Settings, redi
     ("variables", "store", "reason", "remedy"),
     [
         ({"RETRAIN__EVERY": "never"}, None, 'retrain.every is "never"', 'set it to a duration such as "6h"'),
-        ({}, "/proc/models", "the store /proc/models cannot be written (", "let this user write there, or keep"),
+        ({}, "/proc/models", "the store /proc/models cannot be written (", "let this user write there, or run"),
     ],
     ids=["never", "store"],
 )
@@ -111,7 +111,7 @@ def test_a_worker_without_the_training_packages_says_how_to_get_a_schedule(
     assert "schedule off" == line["event"]
     assert "the training packages are not installed (keras, tensorflow)" == line["reason"]
     assert (
-        "pip install 'tidecast[train]', or keep the schedule elsewhere with `tidecast retrain --daemon`"
+        "pip install 'tidecast[train]', or run the schedule elsewhere with `tidecast retrain --daemon`"
         == line["remedy"]
     )
     assert {} == record(redis)
