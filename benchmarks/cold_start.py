@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import chosen_methods, data_sets, names
+from benchmarks.accuracy import chosen_methods, data_sets
 from benchmarks.harness.cold_start.contestants import CONTESTANTS, NEEDS, Start, forecast_all
 from benchmarks.harness.cold_start.windows import (
     WINDOWS,
@@ -24,7 +24,7 @@ from benchmarks.harness.cold_start.windows import (
     score_start,
     skills_line,
 )
-from benchmarks.harness.real import named_data, spread
+from benchmarks.harness.real import data_options, spread
 from benchmarks.harness.scores import LAST_VALUE, TIDECAST
 from tidecast.arrays import Float
 from tidecast.files.history import History, read_history
@@ -43,11 +43,7 @@ SKIPPABLE = tuple(method for method in CONTESTANTS if method != LAST_VALUE)
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's own options."""
-    parser.add_argument("--data", type=Path, default=named_data(), help="a directory of CSV files")
-    parser.add_argument("--only", type=names, default=(), help="sets, with commas: file names without _open.csv.gz")
-    parser.add_argument("--without", type=names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
-    parser.add_argument("--series", type=int, help="of each set at most, evenly chosen; all when left out")
-    parser.add_argument("--kept", type=Path, help="a directory for the other methods' forecasts, which stay the same")
+    data_options(parser, SKIPPABLE)
     parser.add_argument("--table", type=Path, help="a file for the two tables, in Markdown")
 
 

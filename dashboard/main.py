@@ -17,13 +17,13 @@ from starlette.responses import Response
 
 from dashboard.auth import Access, check_access
 from dashboard.connections import limited_protocol
-from dashboard.data.board import USUAL_SIZE
+from dashboard.data.board import USUAL_SIZE, View
 from dashboard.data.follower import Follower
 from dashboard.data.history import RANGES
 from dashboard.pages.dead import dead
 from dashboard.pages.detail import detail
 from dashboard.pages.frame import STYLE, Context
-from dashboard.pages.overview import overview, view_of
+from dashboard.pages.overview import corrected, overview
 from dashboard.pages.plain import bad_value, not_found, unknown_series
 from dashboard.pages.retraining import retraining
 from dashboard.pages.training import training
@@ -129,7 +129,7 @@ def _add_pages(settings: Settings, context: Context) -> None:
         page: int = 1,
         size: int = USUAL_SIZE,
     ) -> None:
-        overview(context, settings, view_of(search, state, by, descending, page, size))
+        overview(context, settings, corrected(View(search, state, by, descending, page, size)))
 
     async def of_series(name: str = "", span: str = "") -> Response | None:
         if not context.board.is_known(name):  # on a thread: the names of thousands of series are compared

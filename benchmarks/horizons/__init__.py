@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import TEST, chosen_methods, data_sets, names
+from benchmarks.accuracy import TEST, chosen_methods, data_sets
 from benchmarks.cold_start import untrained_forecasts
 from benchmarks.harness.cold_start.contestants import compute_all
-from benchmarks.harness.real import named_data, spread
+from benchmarks.harness.real import data_options, spread
 from benchmarks.harness.scores import LAST_VALUE, TIDECAST
 from benchmarks.harness.yardsticks import season_of
 from benchmarks.horizons.contestants import METHODS, NEEDS, Task
@@ -36,12 +36,8 @@ SKIPPABLE = tuple(method for method in METHODS if method != LAST_VALUE)
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's own options."""
-    parser.add_argument("--data", type=Path, default=named_data(), help="a directory of CSV files")
-    parser.add_argument("--only", type=names, default=(), help="sets, with commas: file names without _open.csv.gz")
-    parser.add_argument("--without", type=names, default=(), help=f"methods to skip: {', '.join(SKIPPABLE)}")
-    parser.add_argument("--series", type=int, help="of each set at most, evenly chosen; all when left out")
+    data_options(parser, SKIPPABLE)
     parser.add_argument("--untrained", action="store_true", help="forecast without models, from the first reading on")
-    parser.add_argument("--kept", type=Path, help="a directory for the other methods' forecasts, which stay the same")
     parser.add_argument("--table", type=Path, help="a file for the table, in Markdown")
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import events, ui
 
-from dashboard.data.board import MUTED, SORTED_BY, USUAL_SIZE, Page, View
+from dashboard.data.board import MUTED, SORTED_BY, Page, View
 from dashboard.data.states import STATES
 from dashboard.pages.formats import count_text
 from dashboard.pages.frame import Context, every_second, figure, now_ms, page, state_class
@@ -163,16 +163,14 @@ class _Table:
 
     def _turn(self, event: events.GenericEventArguments) -> None:
         pagination = event.args["pagination"]
-        self._change(
-            view_of(
-                search=self._view.search,
-                state=self._view.state,
-                by=pagination.get("sortBy") or "",
-                descending=bool(pagination.get("descending")),
-                page=int(pagination.get("page") or 1),
-                size=int(pagination.get("rowsPerPage") or SIZES[-1]),
-            )
+        turned = replace(
+            self._view,
+            by=pagination.get("sortBy") or "",
+            descending=bool(pagination.get("descending")),
+            page=int(pagination.get("page") or 1),
+            size=int(pagination.get("rowsPerPage") or SIZES[-1]),
         )
+        self._change(corrected(turned))
 
 
 class _Filters:
@@ -196,23 +194,16 @@ class _Filters:
             button.props(f'aria-pressed="{"true" if state == chosen else "false"}"')
 
 
-def view_of(
-    search: str = "",
-    state: str = "",
-    by: str = "",
-    descending: bool = False,
-    page: int = 1,
-    size: int = USUAL_SIZE,
-) -> View:
-    """Return the view of an address; invalid values are replaced by the default or the nearest bound."""
+def corrected(view: View) -> View:
+    """Return a view with invalid values replaced by the default or the nearest bound."""
     usual = View()
     return View(
-        search,
-        state if state in (*STATES, MUTED) else usual.state,
-        by if by in SORTED_BY else usual.by,
-        descending,
-        max(1, page),
-        min(max(1, size), SIZES[-1]),
+        view.search,
+        view.state if view.state in (*STATES, MUTED) else usual.state,
+        view.by if view.by in SORTED_BY else usual.by,
+        view.descending,
+        max(1, view.page),
+        min(max(1, view.size), SIZES[-1]),
     )
 
 

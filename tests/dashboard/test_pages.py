@@ -18,7 +18,7 @@ from dashboard.data.totals import Totals
 from dashboard.pages import charts
 from dashboard.pages.formats import age_text, count_text, number_text, series_path, share_text, time_text
 from dashboard.pages.frame import notice
-from dashboard.pages.overview import view_of, view_path
+from dashboard.pages.overview import corrected, view_path
 from dashboard.pages.retraining import runs_html
 from dashboard.pages.stream_card import history_sentence
 from dashboard.pages.tables import events_html
@@ -134,8 +134,8 @@ def test_a_view_is_kept_in_the_address() -> None:
     query = {name: values[0] for name, values in parse_qs(urlsplit(view_path(view)).query).items()}
     assert {name: str(value) for name, value in asdict(view).items()} == query
     assert "/" == view_path(View())
-    assert View(size=100) == view_of(state="nonsense", by="nonsense", page=-2, size=9999)
-    assert 1 == view_of(size=0).size
+    assert View(size=100) == corrected(View(state="nonsense", by="nonsense", page=-2, size=9999))
+    assert 1 == corrected(View(size=0)).size
 
 
 def test_a_run_is_told_with_its_next_time() -> None:
