@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tidecast.arrays import Bools, Float, Int64
-from tidecast.models.calendar_steps import times_ahead
+from tidecast.arrays import Float, Int64
 from tidecast.online.drift import Drift
+from tidecast.online.kernels.readings import Readings
+from tidecast.online.kernels.series_rows import SeriesRows
 from tidecast.online.requests import Requests
 from tidecast.online.series.state_changes import StateChanges
 from tidecast.wire import DeadLetter, Event, Fields, Forecasts
@@ -54,53 +55,15 @@ class Batch:
 
     Attributes:
         ids: the ids of their entries.
-        series: `(n,)` the number of each one's series in the partition.
-        ts: `(n,)` epoch milliseconds.
-        y: `(n,)`.
-        next_ts: `(n,)` the time to forecast, `ts` where it is not known.
-        steps: `(n,)` the steps of their series, in milliseconds; 0: not known.
-        days: `(n,)` the days of the month on which the readings lie, as `calendar_day` returns them.
-        missing: `(n,)` how many steps were missing before the reading, and were filled; -1: its window begins with it.
-        filled: `(n,)` how many rows that the experts read hold no reading.
-        doubted: `(n,)` how many readings in a row, this one last, are doubted.
-        moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
-        seasons: `(n, 2)` in rows; 0: the series has no such season.
-        profiles: `(n, 2, 3)` the terms of the profiles of seasons too long for the window; NaN: not known.
-        arrived: `(n,)` the times in the ids, epoch milliseconds.
+        readings: the readings, in columns.
+        series: `(n,)` the row of each one's series.
         requests: the requests for the next forecasts.
     """
 
     ids: list[str]
-    series: Int64
-    ts: Int64
-    y: Float
-    next_ts: Int64
-    steps: Float
-    days: Int64
-    missing: Int64
-    filled: Int64
-    doubted: Int64
-    moves: Float
-    seasons: Int64
-    profiles: Float
-    arrived: Int64
+    readings: Readings
+    series: SeriesRows
     requests: Requests
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def step_known(self) -> Bools:
-        """Return whether `next_ts` is known: `(n,)`."""
-        known: Bools = self.steps > 0
-        return known
-
-    def times_ahead(self, steps: int) -> Int64:
-        """Return the times that are so many steps after the readings: `(n,)`."""
-        return times_ahead(self.ts, self.steps, self.days, steps)
-
-    @property
-    def skipped(self) -> Bools:
-        """Return whether steps were missing before each reading, filled or not: `(n,)`."""
-        skipped: Bools = self.missing != 0
-        return skipped

@@ -21,9 +21,10 @@ from tidecast.online.kernels.networks.inputs import prepare
 from tidecast.online.kernels.networks.threads import Threads
 from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.series_rows import NONE
 from tidecast.online.known_rows import KnownAhead
 from tidecast.online.pretrained_network import PretrainedNetwork
-from tidecast.online.requests import NONE, Requests
+from tidecast.online.requests import Requests
 from tidecast.online.slab import Key, ModelSlot, Slab, network_forecasts
 
 ROWS_AT_ONCE = 1024  # windows prepared at once: bounds the memory to some tens of megabytes

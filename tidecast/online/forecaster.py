@@ -164,30 +164,30 @@ class Forecaster:
         readings = self._parser.parse(raw, now_ms, result)
         batch = place(readings, self._series, self.engine, self._settings.max_gap, result)
         batch = self._with_known(batch)
-        tested = np.flatnonzero(self._series.columns["tested"][batch.series])
+        tested = np.flatnonzero(batch.series["tested"])
         forecasts = self.engine.predict(batch.requests)
         learned = self._horizons.room(len(batch))
-        forecast_untrained(batch, self._series, self.engine, forecasts, learned)
+        forecast_untrained(batch, self.engine, forecasts, learned)
         if self._own:
             result.events += forecast_own(batch, self._series, self._own, forecasts)
         scores = self._scorer.score(batch, self._series, forecasts)
         if len(tested):
             result.events += self._compare(batch, tested, scores, forecasts[tested, SEASONAL_CHANGE:])
         publish(batch, self._series, scores, self._settings.more_levels, self._bounds, result.forecasts)
-        result.forecasts.more |= self._horizons.forecast(self.engine, batch, self._series, scores, learned)
+        result.forecasts.more |= self._horizons.forecast(self.engine, batch, scores, learned)
         result.counts["forecast"] = len(batch)
         result.intervals["inside"] = int((scores.score <= 1).sum())
         result.intervals["outside"] = int((scores.score > 1).sum())
         result.drifts = drifts_of(batch, self._series, scores)
         result.events += [*self._series.creations(), *events_of(batch, self._series, scores)]
-        self._add_silences(int(raw.places.ms[-1]), batch.series, result)
+        self._add_silences(int(raw.places.ms[-1]), batch.readings.number, result)
         return result
 
     def _with_known(self, batch: Batch) -> Batch:
         """Let the models of a batch look up the values known ahead that arrived no later than each reading."""
         if not self.engine.reads_known:
             return batch
-        known = KnownAhead(self.known, self._series.names_of(batch.series), batch.arrived)
+        known = KnownAhead(self.known, self._series.names_of(batch.readings.number), batch.readings.arrived)
         return replace(batch, requests=replace(batch.requests, known=known))
 
     def without_known(self) -> int:
@@ -232,10 +232,12 @@ class Forecaster:
             scores: the scores of the champions.
             online: `(some, experts)`, the forecasts of the series' experts without a model, which both use.
         """
-        entries = [self._series.entry(number) for number in batch.series[tested].tolist()]
+        entries = [self._series.entry(number) for number in batch.readings.number[tested].tolist()]
         rows = batch.requests.rows.chosen(tested)
         known = batch.requests.known.chosen(tested) if batch.requests.known else None
-        requests = self.engine.requests([entry.shadow for entry in entries], rows, batch.next_ts[tested], known)
+        requests = self.engine.requests(
+            [entry.shadow for entry in entries], rows, batch.requests.next_ts[tested], known
+        )
         forecasts = self.engine.predict(requests)
         forecasts[:, SEASONAL_CHANGE:] = online
         errors = self._scorer.score_shadows(batch, tested, entries, forecasts)

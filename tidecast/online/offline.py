@@ -21,12 +21,15 @@ from tidecast.online.engine import Engine
 from tidecast.online.kernels.linear import StackedExperts
 from tidecast.online.kernels.networks.inputs import prepare
 from tidecast.online.kernels.networks.threads import linear_answers
-from tidecast.online.kernels.online_linear import OnlineCoefficients, Seasons, forecast_online
+from tidecast.online.kernels.online_linear import OnlineCoefficients, forecast_online
 from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
 from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
+from tidecast.online.kernels.scoring import BatchScores, score_batch
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
+from tidecast.online.kernels.series_rows import series_rows
+from tidecast.online.kernels.window_loops import NEVER
 from tidecast.online.window import Window, take
 from tidecast.wire.state_format import BLOCK, NUMBER, ONLINE, SEASONS, numbers_in
 
@@ -137,7 +140,7 @@ def learn_history(grid: Grid, seasons: Sequence[int], step_ms: float, most_rows:
     at = np.flatnonzero(~grid.filled)
     rows_before = at - np.searchsorted(grid.segment, grid.segment[at])
     doubted = ~grid.measured[at]
-    learns = (np.diff(at, prepend=-1) == 1) & (rows_before > 0) & ~doubted
+    follows = (np.diff(at, prepend=-1) == 1) & (rows_before > 0)
     n = len(at)
     two = np.tile(two_seasons(seasons), (n, 1))
     terms = np.full((n, SEASONS, PROFILE_TERMS), np.nan)
@@ -146,13 +149,14 @@ def learn_history(grid: Grid, seasons: Sequence[int], step_ms: float, most_rows:
         terms, profiles = _profiled(grid, at, two, step_ms, most_rows)
     record = new_record(1)
     forecasts = np.full((n, len(EXPERTS)), np.nan)
+    nothing = np.zeros(n, np.int64)
+    readings = Readings.of(nothing, grid.ts[at], grid.ts[at])._replace(
+        missing=(~follows).astype(np.int64), doubted=doubted.astype(np.int64), seasons=two, profiles=terms
+    )
     forecast_online(
-        np.full(n, address_of(record) + ONLINE_AT),
-        Rows(grid.values[:, 0].copy(), at + 1, np.minimum(rows_before + 1, most_rows), np.ones(n, np.int64)),
-        np.full(n, np.inf),
-        (learns.astype(np.int64), doubted.astype(np.int64)),
-        Seasons(two, terms),
-        np.ones(n, np.int64),
+        series_rows(n, online=address_of(record) + ONLINE_AT, trained_until=NEVER),
+        readings,
+        Rows(grid.values[:, 0].copy(), at + 1, np.minimum(rows_before + 1, most_rows), nothing + 1),
         forecasts,
         OnlineCoefficients.empty(0),
     )
@@ -170,15 +174,20 @@ def _profiled(grid: Grid, at: Int64, seasons: Int64, step_ms: float, most_rows: 
     for first in range(0, len(at), ROWS_AT_ONCE):
         part = at[first : first + ROWS_AT_ONCE]
         n = len(part)
-        addresses = np.full(n, window.address)
+        series = series_rows(
+            n,
+            window=window.address,
+            width=1,
+            rows_read=most_rows,
+            seasons=seasons[first : first + n],
+            largest_move=np.inf,  # the history has no gross errors
+            lowest=-np.inf,
+            highest=np.inf,
+        )
+        readings = Readings.of(np.zeros(n, np.int64), grid.ts[part], grid.ts[part])
         ones = np.ones(n, np.int64)
-        reads = ones * most_rows
-        limits = np.full(n, np.inf), np.full(n, -np.inf), np.full(n, np.inf)  # the history has no gross errors
-        values = grid.values[part, :1].copy()
-        readings = grid.ts[part], ones, values
-        two = seasons[first : first + n]
-        taken = take(addresses, readings, reads, gap, limits, two, lambda _: window.hold_bins())
-        terms.append(taken.profiles)
+        take(series, readings, ones, grid.values[part, :1].copy(), gap, lambda _: window.hold_bins())
+        terms.append(readings.profiles)
     return np.concatenate(terms), window.season_profiles()
 
 
@@ -198,8 +207,7 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
         named(record).evidence[: len(EXPERTS)] = np.where(np.isfinite(errors[0]), PROVEN, 0)
     nothing = np.zeros(n, np.int64)
     # Each forecast is made when the reading before it arrives; nothing was forecast before the first.
-    arrived = np.concatenate([[np.nan], actual[:-1]])[:n]
-    readings = Readings(np.arange(n), arrived, nothing, nothing, moves, nothing, moves, nothing, nothing)
-    champions = Champions(nothing, nothing, np.zeros(n), nothing)
-    records = np.full(n, address_of(record))
-    return score_batch(records, readings, forecasts, champions, np.array([0.5]), (-np.inf, np.inf))
+    before = np.concatenate([[np.nan], actual[:-1]])[:n]
+    readings = Readings.of(nothing, np.arange(n), nothing)._replace(y=before, moves=moves)
+    series = series_rows(n, record=address_of(record))
+    return score_batch(series, readings, forecasts, np.array([0.5]), (-np.inf, np.inf))

@@ -6,8 +6,6 @@ from tidecast.arrays import Int64
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.known_rows import KnownAhead
 
-NONE = -1  # in place of the number of a slab or cohort: the series has no such network
-
 
 @dataclass(frozen=True, slots=True)
 class Requests:

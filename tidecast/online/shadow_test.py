@@ -227,10 +227,10 @@ class ShadowTests:
             probation = entry.state.probation
             if entry.slot is None or probation is None:  # the test ended with an earlier reading of the batch
                 continue
-            ts = int(batch.ts[i])
+            ts = int(batch.readings.ts[i])
             probation.last_ts = ts
             # The first reading settles a forecast of the former model. A model knows the readings that it learned from.
-            known = new_model or ts <= entry.slot.trained_until or batch.doubted[i]
+            known = new_model or ts <= entry.slot.trained_until or batch.readings.doubted[i]
             if event := self._judge(entry.series, probation, math.nan if known else error, shadow_error):
                 events.append(event)
                 if not probation.to_roll_back:

@@ -15,9 +15,10 @@ from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.model import NewestRows, SeasonProfiles
 from tidecast.online.kernels import window_loops
 from tidecast.online.kernels.placing import taking
-from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
-from tidecast.online.kernels.placing.taking import Taken
 from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.readings import Readings
+from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.series_rows import SeriesRows, series_rows
 from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits
 from tidecast.wire.state_format import (
     BIN_BLOCK,
@@ -326,52 +327,38 @@ def room_for(capacity: int) -> int:
 
 
 def take(
-    windows: Int64,
-    readings: tuple[Int64, Int64, Float],
-    reads: Int64,
+    series: SeriesRows,
+    readings: Readings,
+    has_ts: Int64,
+    values: Float,
     max_gap: int,
-    limits: tuple[Float, Float, Float],
-    seasons: Int64,
     give_bins: Callable[[int], None],
-) -> Taken:
-    """Add readings to their windows in order, and copy the rows that the experts of each read.
+) -> Rows:
+    """Add readings to the windows of their series in order; return the newest rows of each, as its experts read them.
 
     Args:
-        windows: `(n,)` addresses; a window may occur many times.
-        readings: `(n,)` epoch milliseconds; `(n,)`, 0 where that is the time of arrival; `(n, width or more)` values. A
-            reading without a time of its own is new, because its entry id is higher than that of the one before: if its
-            time is not later, it becomes a millisecond after it.
-        reads: `(n,)` how many of the newest rows to return at most.
+        series: `(n,)` of each reading; a series may occur many times.
+        readings: completed in place.
+        has_ts: `(n,)`, 0 where the time is that of arrival. Such a reading is new, because its entry id is higher than
+            that of the one before: if its time is not later, it becomes a millisecond after it.
+        values: `(n, width or more)`; that of a doubted reading is replaced by the last value.
         max_gap: see `Window.push`.
-        limits: `(n,)` each: usual largest moves, lowest values and highest values of the models' histories.
-        seasons: `(n, SEASONS)` of the models, in rows, 0: none; or `CALENDAR` without a model.
         give_bins: called with the place of a reading whose window needs memory for the bins of profiles.
     """
-    n = len(windows)
-    taken = Taken(
-        np.zeros(n, np.int64),
-        np.empty(int(reads.sum()) * readings[2].shape[1]),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros(n),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros(n),
-        seasons.copy(),
-        np.full((n, SEASONS, PROFILE_TERMS), np.nan),
-    )
+    n = len(series)
+    room = np.empty(int(series["rows_read"].sum()) * values.shape[1])
+    rows = Rows(room, np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64))
     at = np.zeros(2, np.int64)
-    while not taking.take(windows, readings, reads, max_gap, limits, taken, at):
+    while not taking.take(series, readings, has_ts, values, max_gap, rows, at):
         give_bins(int(at[0]) - 1)
-    return taken
+    return rows
 
 
 def warm() -> None:
     """Compile the loops, or load them from the cache."""
     window = Window(2, 1)
-    ones = np.ones(1, np.int64)
     window.clear()
     window.step  # noqa: B018 - reading it compiles its loop
-    limits = np.ones(1), np.ones(1), np.ones(1)
-    seasons = np.zeros((1, SEASONS), np.int64)
-    take(ones * window.address, (2 * ones, ones, np.ones((1, 1))), ones, 0, limits, seasons, lambda _: None)
+    one = np.ones(1, np.int64)
+    series = series_rows(1, window=window.address, width=1, rows_read=1)
+    take(series, Readings.of(one, 2 * one, one), one, np.ones((1, 1)), 0, lambda _: None)

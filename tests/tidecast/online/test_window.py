@@ -8,7 +8,9 @@ from tests.harness.histories import STEP_MS, accepted, filled_in, histories
 from tests.harness.oracles.doubt import Doubt
 from tidecast.models import time_grid
 from tidecast.models.gross_errors import NO_LIMITS, Moves
-from tidecast.online.kernels.placing.taking import DUPLICATE, LATE, Taken
+from tidecast.online.kernels.readings import DUPLICATE, FIRST, LATE, Readings
+from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.series_rows import series_rows
 from tidecast.online.window import Window, take
 from tidecast.wire.state_format import STEPS_REMEMBERED
 
@@ -16,18 +18,25 @@ unhurried = hypothesis.settings(deadline=None)
 USUAL, KNOWN = 1e4, (-1e5, 1e5)  # of a model's history
 
 
-def take_readings(windows: list[Window], readings: list[tuple[int, tuple[float, ...]]], max_gap: int) -> Taken:
-    """Add readings, each a time and a row, to their windows; return what `take` returns of the newest five rows."""
-    n = len(readings)
-    return take(
-        np.array([window.address for window in windows]),
-        (np.array([ts for ts, _ in readings]), np.ones(n, np.int64), np.array([row for _, row in readings])),
-        np.full(n, 5),
-        max_gap,
-        tuple(np.full(n, number) for number in (USUAL, *KNOWN)),
-        np.zeros((n, 2), np.int64),
-        lambda _: None,
+def take_readings(
+    windows: list[Window], entries: list[tuple[int, tuple[float, ...]]], max_gap: int
+) -> tuple[Readings, Rows]:
+    """Add readings, each a time and a row, to their windows; return them, and the newest five rows of each."""
+    n = len(entries)
+    series = series_rows(
+        n,
+        window=[window.address for window in windows],
+        width=[window.rows.shape[1] for window in windows],
+        rows_read=5,
+        largest_move=USUAL,
+        lowest=KNOWN[0],
+        highest=KNOWN[1],
     )
+    ts = np.array([ts for ts, _ in entries])
+    readings = Readings.of(np.zeros(n, np.int64), ts, ts)
+    values = np.array([row for _, row in entries])
+    rows = take(series, readings, np.ones(n, np.int64), values, max_gap, lambda _: None)
+    return readings, rows
 
 
 @unhurried
@@ -68,8 +77,9 @@ def test_the_same_time_is_a_duplicate_and_an_earlier_one_late() -> None:
     """Only a later time is next; the very first reading may have any time, 0 and before included."""
     window = Window(3, 1)
     readings = [(-5, (1.0,)), (-5, (2.0,)), (-6, (3.0,)), (-4, (4.0,))]
-    taken = take_readings([window] * 4, readings, max_gap=3)
-    assert [0, DUPLICATE, LATE, 0] == taken.missing.tolist()
+    taken, _ = take_readings([window] * 4, readings, max_gap=3)
+    assert [FIRST, DUPLICATE, LATE, 0] == taken.missing.tolist()
+    assert [True, False, False, True] == taken.accepted.tolist()
     assert [[1.0], [4.0]] == window.rows.tolist()
 
 
@@ -162,18 +172,20 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
         window = pairs[i][0]
         width = 1 + i
         if ts <= window.last_ts:
-            expected.append((DUPLICATE if ts == window.last_ts else LATE, 0, 0, 0.0, 0, 0.0, []))
+            expected.append((DUPLICATE if ts == window.last_ts else LATE, 0, 0.0, 0, 0.0, []))
             continue
         missing = window.push(ts, row[:width], max_gap, USUAL, KNOWN)
         rows = window.newest(min(5, window.length)).ravel().tolist()
         doubted = max(0, window.doubted - missing)
         limits = (doubted, max(USUAL, window.largest_move))
-        expected.append((missing, window.length, filled_in(window, 5), window.step or 0.0, *limits, rows))
-    taken = take_readings([pairs[i][1] for i, _, _ in readings], [(ts, row) for _, ts, row in readings], max_gap)
-    columns = (taken.missing, taken.lengths, taken.filled, taken.steps, taken.doubted, taken.moves)
-    assert [each[:6] for each in expected] == list(zip(*(column.tolist() for column in columns), strict=True))
-    rows = np.concatenate([each[6] for each in expected])
-    np.testing.assert_array_equal(rows, taken.rows[: len(rows)])
+        before = FIRST if window.length == 1 else missing
+        expected.append((before, filled_in(window, 5), window.step or 0.0, *limits, rows))
+    windows = [pairs[i][1] for i, _, _ in readings]
+    taken, rows = take_readings(windows, [(ts, row) for _, ts, row in readings], max_gap)
+    columns = (taken.missing, taken.filled, taken.steps, taken.doubted, taken.moves)
+    assert [each[:5] for each in expected] == list(zip(*(column.tolist() for column in columns), strict=True))
+    for i, each in enumerate(expected):
+        np.testing.assert_array_equal(each[5], rows.window(i).ravel())
     for one, other in pairs:
         np.testing.assert_array_equal(one.rows, other.rows)
         assert (one.last_ts, one.appended, one.steps_seen) == (other.last_ts, other.appended, other.steps_seen)

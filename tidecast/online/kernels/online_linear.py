@@ -20,8 +20,10 @@ from tidecast.models.experts import EXPERTS, MEDIAN, SEASONAL_CHANGE, SMOOTHING
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels.decorators import compiled, part
 from tidecast.online.kernels.median import median_of_newest
-from tidecast.online.kernels.pointers import record_at
+from tidecast.online.kernels.pointers import address_of, record_at
+from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.rows import Rows
+from tidecast.online.kernels.series_rows import NONE, SeriesRows, series_rows
 from tidecast.wire.state_format import ONLINE, ONLINE_TERMS
 
 RECENT = 4  # terms: the newest changes
@@ -67,76 +69,52 @@ class OnlineCoefficients(NamedTuple):
         return cls(np.empty((n, _EXPERTS, ONLINE_TERMS)), np.empty((n, 2)), np.empty(n))
 
 
-class Seasons(NamedTuple):
-    """The seasons of the series of a batch's readings.
-
-    Attributes:
-        rows: `(n, 2)` in rows; 0: the series has no such season.
-        profiles: `(n, 2, 3)` the terms of `placing/profiles.py`; NaN where a season has no known profile.
-    """
-
-    rows: Int64
-    profiles: Float
-
-
 def warm() -> None:
     """Compile the loop of a batch, or load it from the cache."""
     online = np.zeros(1, ONLINE)
     zeros = np.zeros(1, np.int64)
-    ones = zeros + 1
+    rows = Rows(np.zeros(1), zeros + 1, zeros + 1, zeros + 1)
     forecasts = np.empty((1, len(EXPERTS)))
-    rows = Rows(np.zeros(1), ones, ones, ones)
-    seasons = Seasons(np.zeros((1, 2), np.int64), np.full((1, 2, SEASONAL), np.nan))
-    records = zeros + online.ctypes.data
-    forecast_online(records, rows, np.zeros(1), (zeros, zeros), seasons, zeros, forecasts, OnlineCoefficients.empty(0))
+    series = series_rows(1, online=address_of(online))
+    forecast_online(series, Readings.of(zeros, zeros, zeros), rows, forecasts, OnlineCoefficients.empty(0))
 
 
 @compiled
 def forecast_online(
-    records: Int64,
-    rows: Rows,
-    moves: Float,
-    teaching: tuple[Int64, Int64],
-    seasons: Seasons,
-    trained: Int64,
-    forecasts: Float,
-    kept: OnlineCoefficients,
+    series: SeriesRows, readings: Readings, rows: Rows, forecasts: Float, kept: OnlineCoefficients
 ) -> None:
     """Learn from readings in their order, and write the forecasts of the experts that need no training.
 
+    A reading after a gap, a doubted one and one that the series' model has learned from teach nothing. After a doubted
+    one the next teaches nothing either, because the newest row is not the reading.
+
     Args:
-        records: `(n,)` addresses of the `ONLINE` of each reading's series, which may occur many times.
+        series: `(n,)` of each reading, which may occur many times. A model forecasts the seasonal naives and the
+            smoothing itself.
+        readings: as their windows completed them.
         rows: the newest rows of each series, the reading last.
-        moves: `(n,)` the usual largest move, or a guess of it below 0.
-        teaching: `(n,)` each. Not 0 where a reading teaches: it follows no gap and is not doubted. And not 0 where it
-            is doubted: the newest row is not the reading, so the next reading teaches nothing either.
-        seasons: of each reading's series.
-        trained: `(n,)` not 0: the series' model has forecast the seasonal naives and the smoothing.
         forecasts: `(n, experts)`, written; NaN where an expert cannot forecast.
         kept: written, unless it is empty.
     """
-    learns, doubted = teaching
     coefficients = np.empty((_EXPERTS, ONLINE_TERMS))
-    for i in range(len(records)):
-        online = online_at(records[i])
-        had_spike = online.scale > SPIKE * abs(moves[i])
+    for i in range(len(series)):
+        trained = series[i].slab != NONE
+        online = online_at(series[i].online)
+        # A series with a model does not begin with a spike.
+        had_spike = not trained and online.scale > SPIKE * abs(readings.moves[i])
         if had_spike and rows.held[i] >= ENOUGH:
             _forget(online)
         end = rows.ends[i]
         width = rows.widths[i]
         values = rows.values[end - rows.held[i] * width : end : width]
-        write_seasonal(values, seasons.rows[i], seasons.profiles[i], trained[i], forecasts[i])
+        seasons = readings.seasons[i]
+        profiles = readings.profiles[i]
+        write_seasonal(values, seasons, profiles, trained, forecasts[i])
         coefficients[:] = np.nan
-        learn_and_forecast(
-            online,
-            values,
-            learns[i],
-            seasons.rows[i],
-            seasons.profiles[i],
-            forecasts[i, _FIRST:],
-            coefficients,
-        )
-        if not trained[i]:
+        known = trained and readings.ts[i] <= series[i].trained_until
+        learns = readings.missing[i] == 0 and readings.doubted[i] == 0 and not known
+        learn_and_forecast(online, values, learns, seasons, profiles, forecasts[i, _FIRST:], coefficients)
+        if not trained:
             forecasts[i, SMOOTHING] = smoothed(values, online.levels)
         forecasts[i, MEDIAN] = median_of_newest(values)
         if had_spike:
@@ -145,7 +123,7 @@ def forecast_online(
             coefficients[:] = np.nan
         if len(kept.scales) > 0:
             _keep(online, coefficients, i, kept)
-        if doubted[i]:
+        if readings.doubted[i]:
             online.pending = 0.0
 
 

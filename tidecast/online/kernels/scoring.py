@@ -40,7 +40,8 @@ from tidecast.online.kernels.detection.watching import (
 )
 from tidecast.online.kernels.guard import farthest, guarded_forecast, watch
 from tidecast.online.kernels.interval_widths import anomaly_score, begin, publish_width, track
-from tidecast.online.kernels.pointers import carray, floats_at
+from tidecast.online.kernels.pointers import address_of, carray, floats_at
+from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.series_record import (
     RECORD_SIZE,
     TRACKER_SIZE,
@@ -49,27 +50,12 @@ from tidecast.online.kernels.series_record import (
     tracker_at,
     trackers_of,
 )
+from tidecast.online.kernels.series_rows import SeriesRows, series_rows
 from tidecast.wire.state_format import NUMBER, RECORD, place_in
 
 _DRIFT_AT = NUMBER * place_in(RECORD, "drift")  # bytes
 FAST = len(HALF_LIVES) - 1  # the record with the shortest half-life
 _SEASONAL, _LONG_SEASONAL = EXPERTS.index("seasonal_naive"), EXPERTS.index("long_seasonal_naive")
-
-
-class Champions(NamedTuple):
-    """The first errors and half-widths of the models of a batch's series.
-
-    Attributes:
-        version: `(n,)`, 0 where a series has no model.
-        errors: `(n,)` addresses of `(records, experts)`.
-        half_width: `(n,)`.
-        trained_until: `(n,)` epoch milliseconds: a model is not judged by readings up to then.
-    """
-
-    version: Int64
-    errors: Int64
-    half_width: Float
-    trained_until: Int64
 
 
 class BatchScores(NamedTuple):
@@ -104,47 +90,16 @@ class BatchScores(NamedTuple):
     due: Float
 
 
-class Readings(NamedTuple):
-    """A batch's readings, as their series' windows accepted them.
-
-    Attributes:
-        ts: `(n,)` epoch milliseconds.
-        y: `(n,)`.
-        skipped: `(n,)`, not 0 where steps were missing before the reading: drift detection ignores errors over a gap.
-        doubted: `(n,)`, how many readings in a row, this one last, are doubted: no record learns from them.
-        moves: `(n,)` the usual largest move; 0: not known; below 0: a guess, with its sign changed.
-        arrived: `(n,)` epoch milliseconds.
-        above: `(n,)` the distance from the profile of a long season; NaN where not known.
-        rules: `(n,)` addresses of the rules of anomalies; 0: the series is not watched, as it is that of a shadow.
-        longer_first: `(n,)` not 0: the second season is shorter than the first.
-    """
-
-    ts: Int64
-    y: Float
-    skipped: Int64
-    doubted: Int64
-    moves: Float
-    arrived: Int64
-    above: Float
-    rules: Int64
-    longer_first: Int64
-
-
 def score_batch(
-    records: Int64,
-    readings: Readings,
-    answers: Float,
-    champions: Champions,
-    levels: Float,
-    bounds: tuple[float, float],
+    series: SeriesRows, readings: Readings, answers: Float, levels: Float, bounds: tuple[float, float]
 ) -> BatchScores:
     """Score the pending forecasts, update every expert's errors, and blend the next forecasts.
 
     Args:
-        records: `(n,)` addresses; a record may occur many times.
-        readings: a reading of each record's series.
-        answers: `(n, experts)`, their next forecasts.
-        champions: the present models; a model that forecasts for the first time begins with its own errors.
+        series: `(n,)` of each reading, which may occur many times. A model that forecasts for the first time begins
+            with its own errors.
+        readings: as their windows completed them.
+        answers: `(n, experts)`, the next forecasts.
         levels: `(levels,)` of the intervals.
         bounds: the lowest and the highest possible forecast.
     """
@@ -163,19 +118,18 @@ def score_batch(
         facts=np.empty((n, FACTS)),
         due=np.empty(n),
     )
-    _score_batch(records, readings, answers, champions, levels, bounds, scores)
+    _score_batch(series, readings, answers, levels, bounds, scores)
     return scores
 
 
 def warm() -> None:
     """Compile the loops of a batch, or load them from the cache."""
     zeros = np.zeros(1, np.int64)
-    number = np.ones(1)
     record = new_record(1)
     errors = np.ones((len(HALF_LIVES), len(EXPERTS)))
-    champions = Champions(zeros + 1, zeros + errors.ctypes.data, number, zeros)
-    readings = Readings(zeros, number, zeros, zeros, number, zeros, number, zeros, zeros)
-    score_batch(zeros + record.ctypes.data, readings, np.ones((1, len(EXPERTS))), champions, number, (-1.0, 1.0))
+    series = series_rows(1, record=address_of(record), version=1, first_errors=address_of(errors), half_width=1.0)
+    readings = Readings.of(zeros, zeros, zeros)
+    score_batch(series, readings, np.ones((1, len(EXPERTS))), np.ones(1), (-1.0, 1.0))
 
 
 def warm_trackers() -> None:
@@ -187,68 +141,78 @@ def warm_trackers() -> None:
 
 @compiled_exactly
 def _score_batch(
-    records: Int64,
+    series: SeriesRows,
     readings: Readings,
     answers: Float,
-    champions: Champions,
     levels: Float,
     bounds: tuple[float, float],
     scores: BatchScores,
 ) -> None:
-    for i in range(len(records)):
-        at = records[i]
+    for i in range(len(series)):
+        its = series[i]
+        at = its.record
         record = series_record_at(at)
         y = readings.y[i]
         error = y - record.pending_forecast
         scores.error[i] = error
         scores.score[i] = anomaly_score(y, record.pending_forecast, tracker_at(at + RECORD_SIZE).pending, bounds)
-        if readings.rules[i] != 0:
-            rule = rule_at(readings.rules[i])
-            scores.watched[i] = watch_reading(record, readings, i, rule, scores.facts[i])
+        if its.rule != 0:
+            scores.watched[i] = watch_reading(record, readings, i, rule_at(its.rule), scores.facts[i])
             scores.due[i] = record.watch.due
-        version = champions.version[i]
-        new_model = version != 0 and record.last_version != version
-        learned = version != 0 and readings.ts[i] <= champions.trained_until[i]
+        new_model = its.version != 0 and record.last_version != its.version
+        learned = its.version != 0 and readings.ts[i] <= its.trained_until
         judged = not new_model and not learned
         if new_model:
-            record.last_version = version
-            _begin_model(at, record, champions.errors[i], champions.half_width[i], len(levels))
+            _begin_model(record, its, len(levels))
         elif judged and not math.isnan(error) and readings.doubted[i] <= 1:  # a run of gross errors counts as one
-            still = y == record.answers[NAIVE]
-            for level in range(len(levels)):
-                track(at + RECORD_SIZE + level * TRACKER_SIZE, error, levels[level], still)
+            _track(record, at, y, error, levels)
         if not readings.doubted[i]:
-            _learn(record, y, readings.moves[i], judged, version != 0)
+            _learn(record, y, readings.moves[i], judged, its.version != 0)
         weights = scores.weights[i]
         blended = blend(record.errors, record.evidence, answers[i], weights)
         lstm_weight = weights[LSTM]  # taken before the guard may change the weights
         guarded = guarded_forecast(record.guard, answers[i, NAIVE], blended, readings.moves[i], weights)
-        yhat = min(max(guarded, bounds[0]), bounds[1])
         scores.new_model[i] = new_model
         scores.drift[i] = NOTHING
-        if judged and not readings.skipped[i] and not math.isnan(error):
-            seasonal = _seasonal(record.answers, readings.longer_first[i])
+        if judged and readings.missing[i] == 0 and not math.isnan(error):  # over a gap, the error shows no drift
+            seasonal = _seasonal(record.answers, readings.seasons[i])
             scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, seasonal, lstm_weight, wanders(record.watch))
         _join_level(at, record, scores, i, learned)
         _copy(record.answers, answers[i])
-        record.pending_forecast = yhat
-        scores.yhat[i] = yhat
+        record.pending_forecast = min(max(guarded, bounds[0]), bounds[1])
+        scores.yhat[i] = record.pending_forecast
         scores.leader[i] = largest(weights)
         for level in range(len(levels)):
             scores.half_widths[i, level] = publish_width(tracker_at(at + RECORD_SIZE + level * TRACKER_SIZE))
 
 
 @part_exactly
-def _seasonal(answers: Any, longer_first: int) -> tuple[float, float]:
-    """Return the seasonal forecasts, that of the shorter season first."""
-    first = float(answers[_SEASONAL])
-    second = float(answers[_LONG_SEASONAL])
-    return (second, first) if longer_first else (first, second)
+def _track(record: Any, at: int, y: float, error: float, levels: Float) -> None:
+    """Move the half-widths of all levels by an error."""
+    still = y == record.answers[NAIVE]
+    for level in range(len(levels)):
+        track(at + RECORD_SIZE + level * TRACKER_SIZE, error, levels[level], still)
 
 
 @part_exactly
-def _begin_model(at: int, record: Any, first_errors: int, half_width: float, levels: int) -> None:
-    """Replace the numbers of the former model by the first ones of a new model; experts without a model keep theirs."""
+def _seasonal(answers: Any, seasons: Int64) -> tuple[float, float]:
+    """Return the forecasts of two seasons, that of the shorter one first."""
+    first = float(answers[_SEASONAL])
+    second = float(answers[_LONG_SEASONAL])
+    return (second, first) if 0 < seasons[1] < seasons[0] else (first, second)
+
+
+@part_exactly
+def _begin_model(record: Any, its: Any, levels: int) -> None:
+    """Replace the numbers of the former model by the first ones of a new model; experts without a model keep theirs.
+
+    Args:
+        record: of the series.
+        its: the row of the series.
+        levels: the number of intervals.
+    """
+    at = its.record
+    record.last_version = its.version
     if _has_changed(record.drift):
         begin_drift(at + _DRIFT_AT)
     else:
@@ -256,7 +220,7 @@ def _begin_model(at: int, record: Any, first_errors: int, half_width: float, lev
     record.watch.degraded = 0.0
     errors = record.errors
     records, experts = errors.shape
-    first = carray(floats_at(first_errors), (records, experts))
+    first = carray(floats_at(its.first_errors), (records, experts))
     for expert in range(experts):
         is_known = math.isfinite(first[0, expert])
         if is_known or expert < PRETRAINED:
@@ -264,7 +228,7 @@ def _begin_model(at: int, record: Any, first_errors: int, half_width: float, lev
                 errors[half_life, expert] = first[half_life, expert]
             record.evidence[expert] = PROVEN if is_known else 0
     for level in range(levels):
-        begin(at + RECORD_SIZE + level * TRACKER_SIZE, half_width if level == 0 else 0.0)
+        begin(at + RECORD_SIZE + level * TRACKER_SIZE, its.half_width if level == 0 else 0.0)
 
 
 @part_exactly

@@ -12,8 +12,10 @@ from tidecast.arrays import Bytes, Int64, byte_array
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.placing.profiles import PROFILE_SIZE, PROFILES_AT, profile_at
 from tidecast.online.kernels.pointers import bytes_at, carray, words_at
+from tidecast.online.kernels.series_rows import SeriesRows, series_rows
 from tidecast.online.kernels.window_loops import window_at
 from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state_changes import StateChanges
 from tidecast.wire.packing import WORD, bytes_of_bits
 from tidecast.wire.state_format import (
@@ -45,22 +47,18 @@ class _States(NamedTuple):
     """The states of a batch's series in memory.
 
     Attributes:
-        windows: `(n,)` addresses.
-        records: `(n,)` addresses.
+        series: `(n,)` the rows of the series.
         shape: the numbers of intervals and of further steps of each.
         record_size: the size of a record, words.
         bits: how many bytes the bits of a head's words take.
-        features: `(n, 2)` address and length of the stored names of the features.
         names: the names of all series.
         places: `(n, 2)` where the name of each lies in `names`, and its length.
     """
 
-    windows: Int64
-    records: Int64
+    series: SeriesRows
     shape: tuple[int, int]
     record_size: int
     bits: int
-    features: Int64
     names: Bytes
     places: Int64
 
@@ -73,10 +71,11 @@ def changes_of(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) 
         numbers: `(n,)` the numbers of the series, each once.
         shape: the numbers of intervals and of further steps.
     """
-    plain = series.columns["plain"][numbers] == 1
-    changes = _encoded(series, numbers[plain], shape)
+    rows = series.columns.rows(numbers)
+    plain = rows["plain"] == 1
     if plain.all():
-        return changes
+        return _encoded(rows, numbers, series.names, shape)
+    changes = _encoded(rows[plain], numbers[plain], series.names, shape)
     fields: dict[str, bytes] = {}
     for number in numbers[~plain].tolist():
         entry = series.entry(number)
@@ -85,19 +84,15 @@ def changes_of(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) 
     return changes + others
 
 
-def _encoded(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) -> StateChanges:
-    columns = series.columns
-    names = series.names.names
+def _encoded(rows: SeriesRows, numbers: Int64, names: SeriesNames, shape: tuple[int, int]) -> StateChanges:
     record_size = record_numbers(*shape) * NUMBER // WORD
     states = _States(
-        columns["window"][numbers],
-        columns["record"][numbers],
+        rows,
         shape,
         record_size,
         bytes_of_bits(_WINDOW + record_size),
-        columns["stored_names"][numbers],
-        names.text,
-        names.series[numbers],
+        names.names.text,
+        names.names.series[numbers],
     )
     into = np.empty(_most_bytes(states), np.uint8)
     fields, size = _encode(states, (_DIGITS, _SIGNS), into)
@@ -106,9 +101,7 @@ def _encoded(series: PartitionSeries, numbers: Int64, shape: tuple[int, int]) ->
 
 def warm() -> None:
     """Compile the loops, or load them from the cache."""
-    nothing = np.zeros(0, np.int64)
-    pairs = np.zeros((0, 2), np.int64)
-    states = _States(nothing, nothing, (1, 0), 0, 0, pairs, np.zeros(0, np.uint8), pairs)
+    states = _States(series_rows(0), (1, 0), 0, 0, np.zeros(0, np.uint8), np.zeros((0, 2), np.int64))
     _encode(states, (_DIGITS, _SIGNS), np.empty(_most_bytes(states), np.uint8))
 
 
@@ -116,13 +109,13 @@ def warm() -> None:
 def _most_bytes(states: _States) -> int:
     """Return how many bytes the states may take."""
     size = 0
-    for i in range(len(states.windows)):
-        w = window_at(states.windows[i])
-        first, stop = _unsaved_blocks(states.windows[i])
+    for i in range(len(states.series)):
+        its = states.series[i]
+        first, stop = _unsaved_blocks(its.window)
         fields = 1 + max(0, stop - first)
-        size += _HEAD + states.bits + WORD * (_WINDOW + states.record_size) + states.features[i, 1]
-        size += fields * (_LINES + states.places[i, 1] + _BLOCK_HEAD + NUMBER * BLOCK * w.width)
-        size += _unsaved_bins(states.windows[i]) * (_LINES + states.places[i, 1] + _BIN_HEAD + WORD * BIN_BLOCK)
+        size += _HEAD + states.bits + WORD * (_WINDOW + states.record_size) + its.stored_names[1]
+        size += fields * (_LINES + states.places[i, 1] + _BLOCK_HEAD + NUMBER * BLOCK * its.width)
+        size += _unsaved_bins(its.window) * (_LINES + states.places[i, 1] + _BIN_HEAD + WORD * BIN_BLOCK)
     return int(size)
 
 
@@ -131,37 +124,44 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
     """Write all fields one after the other; return their number and their bytes."""
     at = 0
     fields = 0
-    for i in range(len(states.windows)):
-        w = window_at(states.windows[i])
+    for i in range(len(states.series)):
+        window = states.series[i].window
+        w = window_at(window)
         place = np.int64(_OF_HEAD)  # not a literal, for which the function would be compiled once more
         at = _put_name(states, i, place, characters, into, at)  # type: ignore[arg-type] # a NumPy scalar
-        words = _words_of(states.windows[i], _WINDOW) + _words_of(states.records[i], states.record_size)
-        block = _size_of_block(states.windows[i], w.appended // BLOCK) if w.appended % BLOCK else 0
-        size = _HEAD + states.bits + WORD * words + states.features[i, 1] + block
-        at = _put_length(size, characters, into, at)
-        at = _put(into, at, STATE_FORMAT, 1)
-        at = _put(into, at, states.shape[0], 1)
-        at = _put(into, at, states.shape[1], 1)
-        at = _put(into, at, 0, 1)
-        at = _put(into, at, states.features[i, 1], 4)
-        at = _put(into, at, block, 4)
-        bits_at = at
-        at = _pack(states.windows[i], _WINDOW, 0, bits_at, into, at + states.bits)
-        at = _pack(states.records[i], states.record_size, _WINDOW, bits_at, into, at)
-        at = _copy(into, at, states.features[i, 0], states.features[i, 1])
-        if block:
-            at = _encode_block(states.windows[i], w.appended // BLOCK, into, at)
-        at = _put_line_end(characters, into, at)
+        at = _put_line_end(characters, into, _encode_head(states, i, characters, into, at))
         ring = -(-w.capacity // BLOCK) + 1
-        first, stop = _unsaved_blocks(states.windows[i])
+        first, stop = _unsaved_blocks(window)
         for number in range(first, stop):
             at = _put_name(states, i, number % ring, characters, into, at)
-            at = _put_length(_size_of_block(states.windows[i], number), characters, into, at)
-            at = _put_line_end(characters, into, _encode_block(states.windows[i], number, into, at))
-        fields += 1 + max(0, stop - first) + _unsaved_bins(states.windows[i])
+            at = _put_length(_size_of_block(window, number), characters, into, at)
+            at = _put_line_end(characters, into, _encode_block(window, number, into, at))
+        fields += 1 + max(0, stop - first) + _unsaved_bins(window)
         at = _put_bins(states, i, characters, into, at)
         w.unsaved = 0
     return fields, at
+
+
+@part_exactly
+def _encode_head(states: _States, i: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
+    """Write the head and the block that is not full, after their length; return the place after them."""
+    its = states.series[i]
+    newest = window_at(its.window).appended // BLOCK
+    block = _size_of_block(its.window, newest) if window_at(its.window).appended % BLOCK else 0
+    words = _words_of(its.window, _WINDOW) + _words_of(its.record, states.record_size)
+    names = its.stored_names[1]
+    at = _put_length(_HEAD + states.bits + WORD * words + names + block, characters, into, at)
+    at = _put(into, at, STATE_FORMAT, 1)
+    at = _put(into, at, states.shape[0], 1)
+    at = _put(into, at, states.shape[1], 1)
+    at = _put(into, at, 0, 1)
+    at = _put(into, at, names, 4)
+    at = _put(into, at, block, 4)
+    bits_at = at
+    at = _pack(its.window, _WINDOW, 0, bits_at, into, at + states.bits)
+    at = _pack(its.record, states.record_size, _WINDOW, bits_at, into, at)
+    at = _copy(into, at, its.stored_names[0], names)
+    return _encode_block(its.window, newest, into, at) if block else at
 
 
 @part_exactly
@@ -235,10 +235,10 @@ def _unsaved_bins(window: int) -> int:
 @part_exactly
 def _put_bins(states: _States, i: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
     """Write the blocks of bins that have changed; return the place after them."""
-    w = window_at(states.windows[i])
+    w = window_at(states.series[i].window)
     for season in range(SEASONS):
         bits = w.unsaved_bins[season]
-        profile = profile_at(states.windows[i] + PROFILES_AT + season * PROFILE_SIZE)
+        profile = profile_at(states.series[i].window + PROFILES_AT + season * PROFILE_SIZE)
         for block in range(BIN_BLOCKS if bits else 0):
             if (bits >> block) & 1:
                 first = BIN_BLOCK * block

@@ -24,7 +24,9 @@ SILENCES_AT_ONCE = 500  # events of silent series in one commit at most
 def events_of(batch: Batch, series: PartitionSeries, scores: BatchScores) -> list[Event]:
     """Return the events that the readings of a batch have caused, in the order of the readings."""
     rare = np.flatnonzero((scores.watched != 0) | (scores.drift != NOTHING))
-    return [event for i in rare.tolist() for event in _events_at(batch, i, series.entry(batch.series[i]), scores)]
+    return [
+        event for i in rare.tolist() for event in _events_at(batch, i, series.entry(batch.readings.number[i]), scores)
+    ]
 
 
 def silent_series(series: PartitionSeries, as_of_ms: int) -> Int64:
@@ -57,13 +59,13 @@ def _events_at(batch: Batch, i: int, entry: SeriesEntry, scores: BatchScores) ->
     """Yield the events that reading `i` has caused."""
     bits = int(scores.watched[i])
     numbers = scores.facts[i].tolist()
-    ts = int(batch.ts[i])
-    y = float(batch.y[i])
+    ts = int(batch.readings.ts[i])
+    y = float(batch.readings.y[i])
     reading: dict[str, Fact] = {"ts": ts, "reading": batch.ids[i], "value": y}
     if bits & watching.SILENT:
         yield _silence(entry.series, numbers[watching.SILENT_SINCE], numbers[watching.DUE])
     if bits & watching.BACK:
-        lasting = _lasting(numbers[watching.SILENT_SINCE], batch.arrived[i])
+        lasting = _lasting(numbers[watching.SILENT_SINCE], batch.readings.arrived[i])
         detail = f"a reading after {_text(lasting['duration_ms'])}"
         yield Event("back", detail, entry.series, facts=reading | lasting)
     if bits & (watching.STUCK | watching.UNSTUCK):

@@ -11,8 +11,7 @@ from tidecast.online.engine import Engine
 from tidecast.online.kernels.further import intervals, paths
 from tidecast.online.kernels.online_linear import OnlineCoefficients
 from tidecast.online.kernels.scoring import BatchScores
-from tidecast.online.requests import NONE
-from tidecast.online.series.partition_series import PartitionSeries
+from tidecast.online.kernels.series_rows import NONE
 from tidecast.online.stages.publishing import or_none
 from tidecast.settings import SeriesSettings
 from tidecast.wire import field_of, time_field_of
@@ -42,25 +41,24 @@ class Horizons:
         return OnlineCoefficients.empty(readings if self._horizon > 1 else 0)
 
     def forecast(
-        self, engine: Engine, batch: Batch, series: PartitionSeries, scores: BatchScores, learned: OnlineCoefficients
+        self, engine: Engine, batch: Batch, scores: BatchScores, learned: OnlineCoefficients
     ) -> dict[str, Column]:
         """Return the fields of the steps 2 to `horizon` of each reading.
 
         Args:
             engine: the models.
             batch: the accepted readings.
-            series: the series of the partition.
             scores: their scores, with the first step and the weights of the experts.
             learned: the experts that learn, after each reading; changed.
         """
         if self._horizon == 1 or not len(batch):
             return {}
         path = self._paths(engine, batch, scores, learned)
-        half_widths = self._scored(batch, series, path)
+        half_widths = self._scored(batch, path)
         further: dict[str, Column] = {}
         for k in range(self._horizon - 1):
             step = k + 2
-            further[time_field_of(step)] = or_none(batch.times_ahead(step), batch.step_known)
+            further[time_field_of(step)] = or_none(batch.readings.times_ahead(step), batch.readings.steps > 0)
             further[field_of(step)] = path[:, k].copy()
             for i, level in enumerate((None, *self._more_levels)):
                 half = half_widths[:, k, i]
@@ -79,26 +77,26 @@ class Horizons:
         path[0] = scores.yhat
         for step in range(1, self._horizon):
             paths.append(rows, path[step - 1])
-            requests = replace(first, rows=rows, next_ts=batch.times_ahead(step + 1))
+            requests = replace(first, rows=rows, next_ts=batch.readings.times_ahead(step + 1))
             forecasts = engine.predict(requests)
-            paths.forecast_further(learned, rows, batch.seasons, trained.astype(np.int64), forecasts)
-            network = engine.predict_pretrained(rows.chosen(pretrained), batch.seasons[pretrained])
+            paths.forecast_further(learned, rows, batch.readings.seasons, trained.astype(np.int64), forecasts)
+            network = engine.predict_pretrained(rows.chosen(pretrained), batch.readings.seasons[pretrained])
             forecasts[pretrained, PRETRAINED] = network
             path[step] = np.clip(_blend(forecasts, weights, path[step - 1]), *self._bounds)
         return np.ascontiguousarray(path[1:].T)
 
-    def _scored(self, batch: Batch, series: PartitionSeries, path: Float) -> Float:
+    def _scored(self, batch: Batch, path: Float) -> Float:
         """Score the pending forecasts; return the half-widths of the new ones, `(readings, horizon - 1, levels)`."""
-        columns = series.columns
-        numbers = batch.series
+        series = batch.series
+        readings = batch.readings
         count = len(self._levels[0])
         half_widths = np.empty((*path.shape, count))
         # A model is not judged by readings that it learned from, and a run of gross errors counts as one.
-        judged = (columns["version"][numbers] == 0) | (batch.ts > columns["trained_until"][numbers])
-        judged &= batch.doubted <= 1
+        judged = (series["version"] == 0) | (readings.ts > series["trained_until"])
+        judged &= readings.doubted <= 1
         intervals.score_further(
-            columns["record"][numbers] + NUMBER * record_numbers(count),
-            (batch.y, batch.missing, judged.astype(np.int64)),
+            series["record"] + NUMBER * record_numbers(count),
+            (readings.y, readings.missing, judged.astype(np.int64)),
             path,
             self._levels,
             intervals.sizes_of(self._horizon - 1, count),

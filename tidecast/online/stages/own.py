@@ -21,17 +21,17 @@ def forecast_own(batch: Batch, series: PartitionSeries, runner: OwnRunner, forec
         runner: calls the experts.
         forecasts: `(readings, experts)`.
     """
-    has_own = np.flatnonzero(series.columns["own"][batch.series])
+    has_own = np.flatnonzero(batch.series["own"])
     if not len(has_own):
         return []
     calls: list[OwnCall] = []
     places: list[Int64] = []
-    for number in np.unique(batch.series[has_own]).tolist():
+    for number in np.unique(batch.readings.number[has_own]).tolist():
         entry = series.entry(number)
         slot = entry.slot
         if slot is None or slot.own is None:
             continue
-        at, windows = _windows(batch, has_own[batch.series[has_own] == number], slot, slot.own.rows)
+        at, windows = _windows(batch, has_own[batch.readings.number[has_own] == number], slot, slot.own.rows)
         if len(at):
             calls.append(OwnCall(entry.series, slot.version, slot.own, windows))
             places.append(at)
@@ -47,7 +47,7 @@ def _windows(batch: Batch, at: Int64, slot: ModelSlot, count: int) -> tuple[Int6
     rows = batch.requests.rows.chosen(at)
     if lookup := slot.slab.lookup_of(slot.row):
         known = batch.requests.known.chosen(at) if batch.requests.known else None
-        rows = with_known(rows, [lookup] * len(at), batch.next_ts[at], known)
+        rows = with_known(rows, [lookup] * len(at), batch.requests.next_ts[at], known)
     windows = np.array([rows.window(i)[-count:] for i in range(len(at))])
     whole = np.array([bool(np.isfinite(window).all()) for window in windows], np.bool_)
     return at[whole], windows[whole] if len(at) else windows

@@ -32,20 +32,21 @@ def publish(
         bounds: the lowest and the highest possible forecast.
         into: receives the forecasts.
     """
-    versions = series.columns["version"][batch.series]
+    versions = batch.series["version"]
+    readings = batch.readings
     into.id = batch.ids
-    into.series = series.names_of(batch.series)
-    into.ts = or_none(batch.next_ts, batch.step_known)
+    into.series = series.names_of(readings.number)
+    into.ts = or_none(batch.requests.next_ts, readings.steps > 0)
     into.yhat = scores.yhat
     into.yhat_lower, into.yhat_upper = _interval(scores, 0, bounds)
-    into.origin = batch.ts
+    into.origin = readings.ts
     into.model = or_none(versions, versions > 0)
     into.kind = [EXPERTS[leader] for leader in scores.leader.tolist()]
-    into.y = batch.y
+    into.y = readings.y
     into.error = scores.error
     into.anomaly_score = scores.score
     into.anomaly = or_none(scores.watched & BEGINS, np.isfinite(scores.score))
-    into.filled = batch.filled
+    into.filled = readings.filled
     for i, level in enumerate(more_levels, 1):
         lower, upper = _interval(scores, i, bounds)
         into.more |= {field_of(end="lower", level=level): lower, field_of(end="upper", level=level): upper}
@@ -55,9 +56,9 @@ def drifts_of(batch: Batch, series: PartitionSeries, scores: BatchScores) -> lis
     """Return the changes of series that were detected in a batch."""
     return [
         Drift(
-            series.entry(batch.series[i]).series,
+            series.entry(batch.readings.number[i]).series,
             batch.ids[i],
-            int(batch.ts[i]),
+            int(batch.readings.ts[i]),
             KINDS[scores.drift[i]],
             float(scores.statistic[i]),
         )

@@ -11,8 +11,10 @@ from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels import online_linear as kernel
 from tidecast.online.kernels.further import paths
 from tidecast.online.kernels.pointers import address_of
+from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.series_record import new_record
+from tidecast.online.kernels.series_rows import NONE, series_rows
 from tidecast.wire.state_format import ONLINE, ONLINE_TERMS, RECORD, numbers_in, place_in
 
 DAY = 24
@@ -37,21 +39,14 @@ def learned(
     n = len(y)
     forecasts = np.full((n, len(EXPERTS)), np.nan)
     nothing = np.zeros(n, np.int64)
-    learns = 1 - np.isin(np.arange(n), skipped).astype(np.int64)
     held = np.minimum(np.arange(1, n + 1), HELD)
     rows = Rows(y, np.arange(1, n + 1), held, nothing + 1)
-    at = nothing + address_of(online)
-    known = kernel.Seasons(np.tile(seasons, (n, 1)), np.full((n, 2, kernel.SEASONAL), np.nan))
-    kernel.forecast_online(
-        at,
-        rows,
-        np.full(n, np.inf),
-        (learns, nothing),
-        known,
-        nothing + trained,
-        forecasts,
-        kept or kernel.OnlineCoefficients.empty(0),
+    series = series_rows(n, online=address_of(online), slab=0 if trained else NONE)
+    missing = np.isin(np.arange(n), skipped).astype(np.int64)
+    readings = Readings.of(nothing, np.arange(1, n + 1), nothing)._replace(
+        missing=missing, moves=np.full(n, np.inf), seasons=np.tile(seasons, (n, 1))
     )
+    kernel.forecast_online(series, readings, rows, forecasts, kept or kernel.OnlineCoefficients.empty(0))
     return forecasts
 
 

@@ -15,8 +15,10 @@ from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, NAIVE
 from tidecast.online.kernels.detection.drift_sums import SILENCE
 from tidecast.online.kernels.interval_widths import MOST_SCORE
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.scoring import BatchScores, Champions, Readings, score_batch
+from tidecast.online.kernels.readings import Readings
+from tidecast.online.kernels.scoring import BatchScores, score_batch
 from tidecast.online.kernels.series_record import named, new_record, trackers_of
+from tidecast.online.kernels.series_rows import series_rows
 from tidecast.online.outlier_guard import ALERT, REGRET_MOST
 
 COUNT = len(EXPERTS)
@@ -50,20 +52,13 @@ def score_one(
 ) -> BatchScores:
     """Settle one reading of a record with one level, of a series without a model unless one is described."""
     errors = np.full((len(HALF_LIVES), COUNT), 7.0)
-    number = {"version": 0, "half_width": 0.0, "trained_until": 0} | champion
-    champions = Champions(
-        np.array([number["version"]], np.int64),
-        np.array([address_of(errors)]),
-        np.array([number["half_width"]]),
-        np.array([number["trained_until"]], np.int64),
-    )
+    series = series_rows(1, record=address_of(record), first_errors=address_of(errors), **champion)
     none = np.zeros(1, np.int64)
-    unknown = np.full(1, np.nan)
-    known = (np.array([ts]), np.array([y]), none, np.array([doubted]), np.array([usual]))
-    reading = Readings(*known, none, unknown, none, none)
-    at = np.array([address_of(record)])
+    reading = Readings.of(none, np.array([ts]), none)._replace(
+        y=np.array([y]), doubted=np.array([doubted]), moves=np.array([usual])
+    )
     everywhere = (-math.inf, math.inf)
-    return score_batch(at, reading, answers[None], champions, np.array([0.9]), everywhere)
+    return score_batch(series, reading, answers[None], np.array([0.9]), everywhere)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +230,7 @@ def test_a_forecast_stays_within_its_bounds() -> None:
     """The pending forecast is the published one."""
     record = new_record(1)
     nothing = np.zeros(1, np.int64)
-    champions = Champions(nothing, nothing, np.zeros(1), nothing)
-    reading = Readings(nothing, np.zeros(1), nothing, nothing, np.zeros(1), nothing, np.zeros(1), nothing, nothing)
-    at = np.array([address_of(record)])
-    levels = np.array([0.9])
-    scores = score_batch(at, reading, np.full((1, COUNT), 5.0), champions, levels, (0.0, 3.0))
+    reading = Readings.of(nothing, nothing, nothing)
+    series = series_rows(1, record=address_of(record))
+    scores = score_batch(series, reading, np.full((1, COUNT), 5.0), np.array([0.9]), (0.0, 3.0))
     assert (3.0, 3.0) == (scores.yhat[0], named(record).pending_forecast)

@@ -65,7 +65,7 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -
 
     Args:
         record: the series' `RECORD`, before its pending forecast is replaced.
-        readings: see `scoring.Readings`.
+        readings: of the batch.
         i: the place of the reading.
         rule: the `RULE` of its anomalies.
         facts: `(FACTS,)`, receives the reading's rarity, and the times and levels of the events that occurred.
@@ -84,11 +84,18 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Float) -
     if not readings.doubted[i]:
         events |= _watch_changes(watch, y, ts, facts)
         level = _watch_level(watch, record.anomaly, y, y - record.pending_forecast, ts, facts)
-        events |= level | _watch_slowly(watch, record.slow, y, readings.above[i], level, facts)
+        events |= level | _watch_slowly(watch, record.slow, y, _above(readings.profiles[i]), level, facts)
         watch.seen += 1
         watch.value = y
     watch.ts = ts
     return events | anomaly
+
+
+@part_exactly
+def _above(profiles: Float) -> float:
+    """Return the distance of a reading from the profile of the first season that has one; NaN: none has."""
+    first = float(profiles[0, 0] - profiles[0, 1])
+    return first if math.isfinite(first) else float(profiles[1, 0] - profiles[1, 1])
 
 
 @part_exactly

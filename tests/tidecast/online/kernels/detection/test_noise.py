@@ -12,8 +12,10 @@ from tidecast.models.experts import EXPERTS, PROVEN
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.detection.noise import APART, noise_ends
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.scoring import Champions, Readings, score_batch
+from tidecast.online.kernels.readings import Readings
+from tidecast.online.kernels.scoring import score_batch
 from tidecast.online.kernels.series_record import named, new_record
+from tidecast.online.kernels.series_rows import series_rows
 from tidecast.settings import SeriesSettings
 from tidecast.wire.state_format import NOISE
 
@@ -78,12 +80,10 @@ def test_records_start_again_with_the_reading_that_shows_the_end() -> None:
     named(record).answers[:] = 1.0
     named(record).noise.large = 1
     named(record).noise.full = 1
-    reading = Readings(*(np.zeros(1, np.int64),) * 4, *(np.zeros(1),) * 3, *(np.zeros(1, np.int64),) * 2)
-    reading = reading._replace(y=np.array([2.0]))
-    nothing = Champions(*(np.zeros(1, np.int64),) * 2, np.zeros(1), np.zeros(1, np.int64))
-    score_batch(
-        np.array([address_of(record)]), reading, np.ones((1, len(EXPERTS))), nothing, np.array([0.9]), (-9.0, 9.0)
-    )
+    nothing = np.zeros(1, np.int64)
+    reading = Readings.of(nothing, nothing, nothing)._replace(y=np.array([2.0]))
+    series = series_rows(1, record=address_of(record))
+    score_batch(series, reading, np.ones((1, len(EXPERTS))), np.array([0.9]), (-9.0, 9.0))
     assert (named(record).errors == 1.0).all()
     assert (named(record).evidence == 1).all()
 

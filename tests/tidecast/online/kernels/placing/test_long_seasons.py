@@ -11,7 +11,8 @@ from tidecast.arrays import Bools, Float, Int64
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.placing.profiles import NEWEST
-from tidecast.online.kernels.placing.taking import CALENDAR
+from tidecast.online.kernels.readings import Readings
+from tidecast.online.kernels.series_rows import CALENDAR, series_rows
 from tidecast.online.window import Window, take
 from tidecast.settings import SeriesSettings
 from tidecast.wire.state_format import MOST_BINS
@@ -29,16 +30,19 @@ def window_after(y: Float, ts: Int64, step_ms: int = MINUTE_MS) -> tuple[Window,
     window = Window(KEPT, 1)
     window.step_ms = step_ms
     n = len(y)
-    taken = take(
-        np.full(n, window.address),
-        (ts.copy(), np.ones(n, np.int64), y[:, None].copy()),
-        np.full(n, KEPT),
-        3,
-        (np.full(n, np.inf), np.full(n, -np.inf), np.full(n, np.inf)),
-        np.full((n, 2), CALENDAR),
-        lambda _: window.hold_bins(),
+    series = series_rows(
+        n,
+        window=window.address,
+        width=1,
+        rows_read=KEPT,
+        seasons=CALENDAR,
+        largest_move=np.inf,
+        lowest=-np.inf,
+        highest=np.inf,
     )
-    return window, taken.profiles
+    readings = Readings.of(np.zeros(n, np.int64), ts.copy(), ts)
+    take(series, readings, np.ones(n, np.int64), y[:, None].copy(), 3, lambda _: window.hold_bins())
+    return window, readings.profiles
 
 
 def minutes(count: int) -> Int64:
