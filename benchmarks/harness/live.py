@@ -146,8 +146,10 @@ def _sum_up(worker: Contestant, flows: list[Flow], watch: "_Watch") -> Retrainin
     due_s = np.concatenate([each.due_s for each in flows])
     calm = (due_s > due_s[0] + SETTLING_S) & (due_s < started)
     during = (due_s >= started) & (due_s < finished + ADOPTION_S)
-    if not calm.any() or not during.any():
+    if not calm.any():
         raise RuntimeError(f"no reading was due in the calm part: --calm must be longer than {SETTLING_S:g} s")
+    if not during.any():
+        raise RuntimeError("no reading was due while the models were trained: the machine is too busy, try again")
     return Retraining(
         calm_ms=ms[calm],
         during_ms=ms[during],

@@ -84,7 +84,7 @@ def test_nothing_is_offered_where_nothing_can_be_read(
 def test_bash_completes_by_the_script_that_the_command_shows(tmp_path: Path) -> None:
     """As in a shell of a user."""
     program = f"""
-PATH={TIDECAST.parent}:$PATH
+PATH="{TIDECAST.parent}:$PATH"
 eval "$(tidecast --show-completion)"
 COMP_WORDS=(tidecast report bo) COMP_CWORD=2
 _tidecast_completion tidecast

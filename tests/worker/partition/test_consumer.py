@@ -95,6 +95,7 @@ def test_a_worker_that_joins_gets_its_share_and_gives_it_back(settings: Settings
     assert redis.hkeys("workers")
 
 
+@pytest.mark.settings(partitions=PARTITIONS, worker={"lease": 600.0, "block": "1ms"})
 def test_readings_of_a_partition_that_is_handed_over_are_answered_once(settings: Settings, redis: Redis) -> None:
     """While workers come and go."""
     workers = [make_worker(settings, Health()) for _ in range(3)]

@@ -32,7 +32,7 @@ def publish(
         bounds: the lowest and the highest possible forecast.
         into: receives the forecasts.
     """
-    versions = batch.series["version"]
+    versions = batch.series["version"].copy()  # contiguous, for the encoder
     readings = batch.readings
     into.id = batch.ids
     into.series = series.names_of(readings.number)
