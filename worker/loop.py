@@ -30,7 +30,7 @@ from worker.partition.lease import PartitionLease
 from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.redis_failures import FailureLog, is_stale, kind_of, refusals_explained
+from worker.redis_failures import FailureLog, is_stale, refusals_explained
 from worker.stop import Stop
 
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
@@ -76,6 +76,7 @@ class Worker:
         self._census = Census(lambda: (consumer.forecaster.states for consumer in self._consumers))
         self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
         self._failures = 0  # consecutive failures of what all partitions share: membership and the store
+        self._silent = False  # whether Redis did not answer in time, and has not answered since
         self._backoff = Backoff(settings.worker.lease)
         self._pauses = 0
         self._stop: Stop | None = None  # that of the current round
@@ -99,7 +100,6 @@ class Worker:
             self._consumers.append(consumer)
         self._health.partitions.set(count)
         self._first = random.randrange(count)  # noqa: S311 - workers start at different partitions
-        self._route_at = -math.inf  # when to try again after a failure of the router, by the monotonic clock
         self._share = count
 
     def _forecaster(self, partition: int, partitions: int) -> Forecaster:
@@ -168,9 +168,8 @@ class Worker:
         self._move(stop)
         answered = self._serve(due, now, stop)
         routed = self._route(stop)  # after it, as a partition that was just acquired is routed at once
-        total = _sum(answered)
-        if routed and total is not None:
-            total += routed
+        numbers = [number for number in answered if number is not None]
+        total = sum(numbers) + routed if numbers else None
         if total:
             self._answered_at = time.monotonic()
         self._count_series()
@@ -186,7 +185,8 @@ class Worker:
         """Report a failure of what all partitions share, and pause after it."""
         self._failures += 1
         delay = self._backoff.pause_s(self._failures)
-        self._report(kind_of(exc), exc, delay)
+        self._silent = isinstance(exc, RedisTimeoutError)
+        self._report(exc, delay)
         if is_stale(exc):
             for consumer in self._consumers:
                 consumer.reconnect()
@@ -202,18 +202,14 @@ class Worker:
     def _route(self, stop: Stop | None) -> int:
         """Route readings to their partitions, if this worker holds partition 0; return their number."""
         router = self._parts.router
-        if router is None or not self._consumers[0].held or time.monotonic() < self._route_at:
+        if router is None or not self._consumers[0].held or (stop is not None and stop.is_set()):
             return 0
         try:
-            routed = router.step()
-        except Fenced:  # a repartition has closed the partitions
-            return 0
+            routed = router.try_step()
         except Exception as exc:
             if stop is None:
                 raise
-            delay = self._backoff.pause_s(1)
-            self._report(kind_of(exc), exc, delay)
-            self._route_at = time.monotonic() + delay
+            self._report(exc, router.pause_s, part="routing")
             return 0
         self._health.routed(routed)
         return routed
@@ -227,17 +223,18 @@ class Worker:
         except Exception as exc:
             if stop is None:
                 raise
-            self._report(kind_of(exc), exc, 0.0)
+            self._report(exc, 0.0, part="repartition")
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""
         try:
+            if self._silent:  # each command would take its time limit
+                raise RedisTimeoutError("Redis does not answer in time")
             for consumer in self._consumers:
-                if consumer.held:
-                    consumer.leave()
+                consumer.leave_if_possible()
             if self._membership:
                 self._membership.leave()
-        except (RedisError, Unavailable) as exc:
+        except RedisError as exc:
             log.warning("leases not released, they will run out", error=str(exc))
         self._own.close()
         self._health.holding(0)
@@ -340,22 +337,24 @@ class Worker:
             return None
         except (RedisConnectionError, RedisTimeoutError) as exc:
             # The commit may or may not have happened: it is sent again, and the script detects a repeat.
-            self._put_off(consumer, stop, self._failed(consumer, "redis", exc)[0])
+            self._put_off(consumer, stop, self._failed(consumer, exc)[0])
+            self._put_others_off(consumer, exc)
             return None
         except Unavailable as exc:
             # Redis changed nothing: the handled batch is kept, and sent again once Redis accepts it.
             if is_stale(exc):
                 consumer.reconnect()
-            self._put_off(consumer, stop, self._failed(consumer, "refused", exc)[0])
+            self._put_off(consumer, stop, self._failed(consumer, exc)[0])
             return None
         except Exception as exc:
             # The state in memory may be ahead of the last commit: start again from the state in Redis.
-            delay, logged = self._failed(consumer, kind_of(exc), exc)
+            delay, logged = self._failed(consumer, exc)
             if consumer.held:
                 consumer.drop(str(exc), logged=logged)
             self._put_off(consumer, stop, delay)
             return None
         consumer.failures = 0
+        self._silent = False
         return answered
 
     def _count_series(self) -> None:
@@ -366,11 +365,11 @@ class Worker:
             self._health.series(counts)
             self._health.without_known.set(sum(consumer.forecaster.without_known() for consumer in self._consumers))
 
-    def _failed(self, consumer: PartitionConsumer, kind: str, exc: Exception) -> tuple[float, bool]:
+    def _failed(self, consumer: PartitionConsumer, exc: Exception) -> tuple[float, bool]:
         """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""
         consumer.failures += 1
         delay = self._backoff.pause_s(consumer.failures)
-        return delay, self._report(kind, exc, delay)
+        return delay, self._report(exc, delay, partition=consumer.number)
 
     def _put_off(self, consumer: PartitionConsumer, stop: Stop, delay: float) -> None:
         """Retry a partition after a delay; if there are others, they are served meanwhile."""
@@ -379,21 +378,23 @@ class Worker:
         else:
             consumer.retry_at = time.monotonic() + delay
 
-    def _report(self, kind: str, exc: Exception, pause_s: float) -> bool:
+    def _put_others_off(self, consumer: PartitionConsumer, exc: Exception) -> None:
+        """Retry the other partitions as late, if Redis has not answered in time: each would wait as long in turn."""
+        if isinstance(exc, RedisTimeoutError) and not self._settings.redis_cluster:
+            self._silent = True
+            for other in self._consumers:
+                other.wait_like(consumer)
+
+    def _report(self, exc: Exception, pause_s: float, **place: int | str) -> bool:
         """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""
         self._pauses += 1
-        logged = self._failure_log.report(kind, exc, pause_s)
+        logged = self._failure_log.report(exc, pause_s, **place)
         self._show_readiness()
         return logged
 
     def _show_readiness(self) -> None:
-        """Let `/readyz` show whether a partition is held and served: not while each one's last step has failed."""
-        served = not self._failures and any(each.held and not each.failures for each in self._consumers)
-        failing = self._failures or any(each.failures for each in self._consumers)
+        """Let `/readyz` show whether a partition is held and served: not while each one fails, or routing does."""
+        shared = self._failures or (self._parts.router and self._consumers[0].held and self._parts.router.failures)
+        served = not shared and any(each.held and not each.failures for each in self._consumers)
+        failing = shared or any(each.failures for each in self._consumers)
         self._health.holding(self.held, self._failure_log.newest if failing and not served else "")
-
-
-def _sum(answered: Sequence[int | None]) -> int | None:
-    """Return the number of readings answered, None if no partition was held."""
-    counts = [number for number in answered if number is not None]
-    return sum(counts) if counts else None

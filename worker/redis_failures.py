@@ -103,13 +103,22 @@ class FailureLog:
         self._health = health
         self._limiter = LogLimiter()
 
-    def report(self, kind: str, exc: Exception, pause_s: float) -> bool:
-        """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""
+    def report(self, exc: Exception, pause_s: float, **place: int | str) -> bool:
+        """Count a failure, and log it unless an equal one was logged recently; return whether it was logged.
+
+        Args:
+            exc: the failure.
+            pause_s: how long the worker waits before it tries again, in seconds.
+            place: the partition or the part of the worker that has failed. It is logged unless Redis as a whole may be
+                the cause, since all partitions fail then.
+        """
+        kind = kind_of(exc)
         self._health.failed(kind)
         self.newest = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        times = self._limiter.count(f"{kind} {self.newest}")
+        shown = place if kind == "step" else {}
+        times = self._limiter.count(f"{kind} {shown} {self.newest}")
         if times:
             unforeseen = kind == "step" and not isinstance(exc, TidecastError)
-            pause_s = round(pause_s, 3)
-            log.error("step failed", kind=kind, error=self.newest, pause_s=pause_s, times=times, exc_info=unforeseen)
+            what = {"kind": kind, **shown, "error": self.newest, "pause_s": round(pause_s, 3), "times": times}
+            log.error("step failed", **what, exc_info=unforeseen)
         return times > 0

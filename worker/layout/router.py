@@ -16,9 +16,11 @@ from zlib import crc32
 import structlog
 from redis import Redis
 
+from tidecast.errors import Fenced
 from tidecast.online.batch import Entry
 from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair, keys_of, layout_of
+from worker.backoff import Backoff
 from worker.layout.sources import OLDEST, RoutedStream, closed_by_generation, sources_of, waiting
 from worker.partition.entry_reader import EntryReader
 from worker.redis_failures import refusals_explained
@@ -39,6 +41,10 @@ class Router:
     Args:
         redis: the server or cluster.
         settings: the present layout, and how much to read at once.
+
+    Attributes:
+        failures: how many steps have failed in a row.
+        pause_s: how long the pause after the last failure is, in seconds.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -54,6 +60,30 @@ class Router:
         self._looked_at = -math.inf  # when the streams of closed partitions were empty, by the monotonic clock
         self._retained_at = -math.inf
         self._highest: dict[str, str] = {}  # by stream, the highest id that was routed
+        self.failures = 0
+        self.pause_s = 0.0
+        self._retry_at = -math.inf  # by the monotonic clock
+        self._backoff = Backoff(settings.worker.lease)
+
+    def try_step(self) -> int:
+        """Take a step unless there must be a pause after a failure; return the number of readings routed.
+
+        Raises:
+            RedisError, StreamError, Unavailable: as `step`; it is tried again after a pause.
+        """
+        if time.monotonic() < self._retry_at:
+            return 0
+        try:
+            routed = self.step()
+        except Fenced:  # a repartition has closed the partitions
+            return 0
+        except Exception:
+            self.failures += 1
+            self.pause_s = self._backoff.pause_s(self.failures)
+            self._retry_at = time.monotonic() + self.pause_s
+            raise
+        self.failures = 0
+        return routed
 
     def step(self) -> int:
         """Route the oldest readings of all streams in the order of their ids; return their number.

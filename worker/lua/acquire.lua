@@ -1,17 +1,20 @@
 -- Acquire a partition that is free, expired or already ours, under a new epoch; uses the server's clock.
 --
--- KEYS: lease, offset, readings, state, forecasts, dead   ARGV: owner, lease_ms, group, longest_ms,
---       instance, fresh
--- All checks come before all writes. Returns {epoch}; {0} after a repartition has closed the partition; {0, ms} while
+-- KEYS: lease, offset, readings, state, forecasts, dead, events, changed, orders; with merged forecasts the stream of all
+--       partitions
+-- ARGV: owner, lease_ms, group, longest_ms, instance, fresh
+-- All checks come before all writes. Keys that only a commit writes are checked too: a worker would load all states, and
+-- then fail at its first commit. Returns {epoch}; {0} after a repartition has closed the partition; {0, ms} while
 -- another owner holds the lease, for so long. If the lease's end is later than any lease allows, or is not a number, it
 -- is set to lease_ms from now, and the old end is returned too.
 -- Returns {-1} if another instance holds the lease under the same name and this one is its twin: it has held the lease
 -- before. A fresh instance, which has never held the lease, takes it over, since it may replace the other one.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
-for key, kind in pairs({[lease] = 'hash', [offset] = 'hash', [state] = 'hash', [readings] = 'stream'}) do
+local kinds = {'hash', 'hash', 'stream', 'hash', 'stream', 'stream', 'stream', 'set', 'hash', 'stream'}
+for i, key in ipairs(KEYS) do
   local stored_type = redis.call('TYPE', key).ok
-  if stored_type ~= 'none' and stored_type ~= kind then
-    return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kind)
+  if stored_type ~= 'none' and stored_type ~= kinds[i] then
+    return redis.error_reply('WRONGKEY ' .. key .. ' is not a ' .. kinds[i])
   end
 end
 if redis.call('HGET', offset, 'closed') then return {0} end -- its series have moved
@@ -77,13 +80,8 @@ end
 
 -- Ids of a stream only grow. If the newest one is before the offset, the stream was deleted and recreated, and none of
 -- its entries was answered: begin at its start. A forecast and a dead letter use their reading's id, which must be new
--- to their streams. Otherwise the partition waits until these streams are renamed. The commit checks their types.
-local function is_stream(key)
-  local kind = redis.call('TYPE', key).ok
-  return kind == 'stream' or kind == 'none'
-end
-local outputs = is_stream(forecasts) and is_stream(dead)
-if outputs and info and info['length'] > 0 and after(last, info['last-generated-id']) then
+-- to their streams. Otherwise the partition waits until these streams are renamed.
+if info and info['length'] > 0 and after(last, info['last-generated-id']) then
   local start = newest(forecasts)
   if after(newest(dead), start) then start = newest(dead) end
   if after(info['first-entry'][1], start) then

@@ -7,7 +7,7 @@
 -- try is 0: the worker pauses first, and if it dies during the pause, the reading is not the cause.
 local lease, epoch, from, size = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('HGET', lease, 'epoch') ~= epoch then
-  return redis.error_reply('FENCED another worker holds the partition')
+  return redis.error_reply('FENCED another worker holds the partition, or its lease was deleted')
 end
 if size == 0 then
   redis.call('HDEL', lease, 'tried_by', 'tried_from', 'tried_size', 'tries')

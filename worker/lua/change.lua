@@ -9,7 +9,7 @@
 local lease, state, events, orders, muted, others, changed = unpack(KEYS)
 local epoch, order, events_kept, handed, left = unpack(ARGV, 1, 5)
 if redis.call('HGET', lease, 'epoch') ~= epoch then
-  return redis.error_reply('FENCED another worker holds the partition')
+  return redis.error_reply('FENCED another worker holds the partition, or its lease was deleted')
 end
 local kinds = {[state] = 'hash', [events] = 'stream', [orders] = 'hash', [muted] = 'hash', [others] = 'hash'}
 kinds[changed] = 'set'

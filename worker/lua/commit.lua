@@ -51,7 +51,7 @@ end
 
 -- 1. The epoch is ours: no other worker has acquired the partition since.
 if redis.call('HGET', lease, 'epoch') ~= epoch then
-  return redis.error_reply('FENCED another worker holds the partition')
+  return redis.error_reply('FENCED another worker holds the partition, or its lease was deleted')
 end
 -- 2. The offset is the one this batch started from. If it is the one this batch ends at, the reply was lost. A batch
 -- without readings ends where it started; its reply was lost if the first of its states is stored.

@@ -5,7 +5,7 @@
 local lease, orders, stream = unpack(KEYS)
 local epoch, order, left = unpack(ARGV, 1, 3)
 if redis.call('HGET', lease, 'epoch') ~= epoch then
-  return redis.error_reply('FENCED another worker holds the partition')
+  return redis.error_reply('FENCED another worker holds the partition, or its lease was deleted')
 end
 if #ARGV > 3 then redis.call('XDEL', stream, unpack(ARGV, 4)) end
 if left == '' then

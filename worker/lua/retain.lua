@@ -4,7 +4,7 @@
 -- Returns 1, or 0 once about `most` readings are trimmed and there may be more: Redis serves other clients in between.
 local lease, offset, readings = unpack(KEYS)
 if redis.call('HGET', lease, 'epoch') ~= ARGV[1] then
-  return redis.error_reply('FENCED another worker holds the partition')
+  return redis.error_reply('FENCED another worker holds the partition, or its lease was deleted')
 end
 local last = redis.call('HGET', offset, 'last')
 if not last then return 1 end

@@ -33,7 +33,7 @@ PROMPT_S = 1.0  # a reading that arrives so soon after a read without any shows 
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
 DRIFTS_NAMED = 10  # most drifts named in a log line
 
-LOST = "the lease ran out and another worker took the partition"
+LOST = "another worker took the partition when the lease ran out, or the lease was deleted"
 CLOSED_AT_MOST = 3  # after this many connections closed during the commit of a batch, it counts as too large
 SMALLER_FOR = 256  # batches of reduced size before twice as many readings are tried again
 PROTOCOL_ERROR = "Protocol error"  # the Redis error for an argument longer than proto-max-bulk-len
@@ -146,6 +146,20 @@ class PartitionConsumer:
         self._lease.release()
         self._health.lease_changed("released")
         self._forget()
+
+    def leave_if_possible(self) -> None:
+        """Release the partition if it is held; a key of another type costs this partition alone."""
+        try:
+            if self.held:
+                self.leave()
+        except StreamError as exc:
+            log.warning("lease not released, it will run out", partition=self.number, error=str(exc))
+
+    def wait_like(self, other: "PartitionConsumer") -> None:
+        """Wait as long as another partition to which Redis has not answered, if this one is held."""
+        if self.held:
+            self.failures = other.failures
+            self.retry_at = other.retry_at
 
     def reconnect(self) -> None:
         """Use new connections to Redis from now on."""
@@ -364,6 +378,8 @@ class PartitionConsumer:
             return False
         self._looked_at = now
         recreated = self._stream.recreated(self._progress.last)
+        if recreated and (stored := self._stream.progress().last) != self._progress.last:  # both are of an older backup
+            raise Conflict(f"the offset is {stored}, but the worker has answered to {self._progress.last}")
         self._warnings.recreated(recreated, self._progress.last, now)
         if recreated is None or recreated.in_the_way:
             return False

@@ -91,6 +91,7 @@ class Stream:
         """
         own = self.keys
         keys = [own.lease, own.offset, own.readings, own.state, own.forecasts, own.dead]
+        keys += [own.events, own.changed, own.orders, *self._merged]
         args: list[str | int] = [owner, self._lease_ms, self._settings.lag_group, round(LONGEST_LEASE_S * 1000)]
         args += [self._instance, int(self._fresh)]
         with refusals_explained():

@@ -76,7 +76,7 @@ def test_a_worker_whose_commits_fail_goes_on_without_its_log(
     redis.set("forecasts", "in the way")
     ids = push(settings)
     with started(place, settings, tmp_path, "worker", WORKER__BLOCK="20ms") as process:
-        until(lambda: redis.exists("lease") or process.poll() is not None)
+        until(lambda: redis.exists("workers") or process.poll() is not None)
         redis.delete("forecasts")
         until(lambda: ids == answered(redis) or process.poll() is not None)
         assert process.poll() is None

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from tests.worker.harness import NOW, add, counts_of, forecasts, new_worker, quick, sample, stream_of
+from tests.worker.harness import NOW, Impatient, add, counts_of, forecasts, new_worker, quick, sample, stream_of
 from tests.worker.partition.harness import major, outcome
 from tidecast.connection.lag import Lag, Progress, lag_of
 from tidecast.connection.partitions import offset_of, read_lag
@@ -274,3 +274,26 @@ def test_what_waits_is_right_whatever_became_of_the_stream(
     lag = lag_of(of, Progress("3-0", 3), [f"{n}-0" for n in batch])
     assert (expected.lost, expected.unread, expected.correction) == (lag.lost, lag.unread, lag.correction)
     assert max(0, newest - batch[-1]) / 1000 == lag.behind_s
+
+
+def test_a_backup_that_is_restored_under_a_worker_is_not_taken_for_a_recreated_stream(
+    settings: Settings, redis: Redis
+) -> None:
+    """The offset goes back with the readings: those after it are answered at once, and no stream must be renamed."""
+    worker = new_worker(settings)
+    add(redis, *range(1, 8))
+    worker.step(NOW)
+    add(redis, 8, 9)
+    backup = {key: redis.dump(key) for key in redis.scan_iter()}
+    add(redis, *range(10, 15))
+    worker.step(NOW)
+    worker.step(NOW)
+    redis.flushall()
+    for key, value in backup.items():
+        redis.restore(key, 0, value)
+    with capture_logs() as logs:
+        for _ in range(3):
+            worker.step(NOW, Impatient(9))
+    assert list(range(1, 10)) == [int(forecast.id.partition("-")[0]) for forecast in forecasts(redis)]
+    assert "Redis has lost data" in [line["event"] for line in logs]
+    assert "readings cannot be answered" not in [line["event"] for line in logs]
