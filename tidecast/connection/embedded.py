@@ -63,11 +63,6 @@ class EmbeddedRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
-    def program(self) -> str:
-        """Return the path of the redis-server."""
-        return self._server
-
-    @property
     def folder(self) -> Path:
         """Return the folder of the server's data."""
         return Path(self._folder.name)

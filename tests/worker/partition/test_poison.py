@@ -207,9 +207,9 @@ def test_what_was_handled_to_its_end_is_not_tried_in_halves(settings: Settings, 
     assert Attempt(4, 1) == stream.attempt(stream.acquire("me") or 0, "0-0", 8)
 
 
-def test_an_acquittal_hides_no_other_trouble(redis_server: EmbeddedRedis, settings: Settings) -> None:
+def test_an_acquittal_hides_no_other_trouble(redis_program: str, settings: Settings) -> None:
     """The note is taken back once; while Redis is away, this is left to the next worker."""
-    with EmbeddedRedis(redis_server.program) as server:
+    with EmbeddedRedis(redis_program) as server:
         stream = Stream(Redis.from_url(server.url, protocol=2), keys_of(), settings.worker)
         epoch = stream.acquire("me") or 0
         poison_guard = PoisonGuard(stream, BATCH)

@@ -20,7 +20,6 @@ from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.rows import Rows
 
 _TINY = float(np.finfo(np.float32).tiny)
-_LARGEST = float(np.finfo(np.float64).max)
 CHANGE, LEVEL, RAW = range(3)
 _TRANSFORMS = {"change": CHANGE, "level": LEVEL, "raw": RAW}
 _SCALING = (pretrained.OUTLYING, pretrained.SMALLEST, pretrained.UNCHANGED, pretrained.LONGEST)
