@@ -30,7 +30,7 @@ BATCH = 1500  # entries per read; after a full read the reader skips ahead, beca
 BACKFILL = 30_000  # forecasts of each partition to read at the start
 PAUSE_S = 0.25  # between two reads: few large batches cost less than many small ones
 SKIPPED_TO = 250  # newest forecasts to read after skipping ahead
-LOOK_S = 1.0  # between two reads of the totals
+TOTALS_EVERY_S = 1.0  # between two reads of the totals
 RETRY_S = 1.0  # after Redis was not available
 EVENTS_KEPT = 500
 FIRST = "0-0"
@@ -63,7 +63,7 @@ class Follower:
         self._portion = Portion(BATCH)
         self._redis: Redis | None = None
         self._counting: Counting | None = None
-        self._look_at = 0.0
+        self._totals_due_at = 0.0
         self._served = Served(ModelStore(settings.store))
         self.recent = Recent(most_series)
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -86,11 +86,11 @@ class Follower:
         """Read new entries, and from time to time the totals; return False while Redis cannot be read."""
         try:
             redis = self._connected()
-            looking = now >= self._look_at
-            if looking:
-                self._look(now)
+            are_totals_due = now >= self._totals_due_at
+            if are_totals_due:
+                self._read_totals(now)
             self._follow(redis, now)
-            if looking:
+            if are_totals_due:
                 self._read_signs(redis)
         except (RedisError, OSError) as exc:
             self._fail(explain(exc) if isinstance(exc, RedisError) else str(exc))
@@ -109,15 +109,15 @@ class Follower:
         if not self.trouble:
             _log.warning("Redis cannot be read: %s", sentence)
         self.trouble = sentence
-        self._look_at = 0.0
+        self._totals_due_at = 0.0
 
     def _connected(self) -> Redis:
         if self._redis is None:
             self._redis = connect(self._settings)
-            self._serve(self._redis, self._settings)
+            self._use_layout(self._redis, self._settings)
         return self._redis
 
-    def _serve(self, redis: Redis, settings: Settings) -> None:
+    def _use_layout(self, redis: Redis, settings: Settings) -> None:
         """Follow the streams of a layout, and those of former ones to their ends."""
         self._settings = settings
         parts = [part.keys for part in layout_of(settings).every_part()]
@@ -127,19 +127,19 @@ class Follower:
             self._position = dict.fromkeys([*self._forecasts, *self._events], FIRST) | self._position
         self._counting = Counting(redis, settings)
         self._signs = SignReader(settings)
-        self._signs.ask(self.recent.names)
+        self._signs.request(self.recent.names)
 
-    def _look(self, now: float) -> None:
+    def _read_totals(self, now: float) -> None:
         if self._counting is None or self._redis is None:
             raise AssertionError("not connected")
         present = at_present(self._redis, self._settings)
         if layout_of(present) != layout_of(self._settings):
-            self._serve(self._redis, present)
-        self.totals = self._counting.look(now)
+            self._use_layout(self._redis, present)
+        self.totals = self._counting.read(now)
         served = self._served.names()
         with self.lock:
             self.served = served
-        self._look_at = now + LOOK_S
+        self._totals_due_at = now + TOTALS_EVERY_S
         if any(id_pair(newest) < id_pair(self._position.get(key, FIRST)) for key, newest in self.totals.newest.items()):
             # Redis was emptied, or restored to an earlier state: our data no longer match it.
             self._position.clear()
@@ -173,14 +173,14 @@ class Follower:
         position = {}
         for key in self._forecasts:
             entries = _newest_of(redis, key, BACKFILL)
-            self._take(entries)
+            self._add_forecasts(entries)
             position[key] = entries[-1][0].decode() if entries else FIRST
         newest = [(key, _newest_of(redis, key, EVENTS_KEPT)) for key in self._events]
         for key, entries in newest:
             position[key] = entries[-1][0].decode() if entries else FIRST
-        self._tell([(key.encode(), entries) for key, entries in newest])
+        self._add_events([(key.encode(), entries) for key, entries in newest])
         self._position = position
-        self._signs.ask(self.recent.names)
+        self._signs.request(self.recent.names)
 
     def _read(self, redis: Redis, count: int) -> StreamReply:
         connection = cast("Redis | Cluster", redis)
@@ -191,9 +191,9 @@ class Follower:
         for raw_key, entries in reply:
             key = raw_key.decode()
             if key in self._forecasts:
-                self._take(entries)
+                self._add_forecasts(entries)
             self._position[key] = entries[-1][0].decode()
-        self._tell([(key, entries) for key, entries in reply if key.decode() in self._events])
+        self._add_events([(key, entries) for key, entries in reply if key.decode() in self._events])
         return reply
 
     def _skip(self, redis: Redis, now: float) -> None:
@@ -201,19 +201,19 @@ class Follower:
         for key in self._forecasts:
             entries = _newest_of(redis, key, SKIPPED_TO)
             fresh = [entry for entry in entries if id_pair(entry[0]) > id_pair(self._position[key])]
-            self._take(fresh)
+            self._add_forecasts(fresh)
             if len(fresh) == SKIPPED_TO:
                 self.skipped_at = now
             if fresh:
                 self._position[key] = fresh[-1][0].decode()
 
-    def _take(self, entries: Entries) -> None:
+    def _add_forecasts(self, entries: Entries) -> None:
         own = [entry for entry in entries if not is_copy(entry[1] or {})]
         for first in range(0, len(own), BATCH):
             with self.lock:
                 self.recent.add(own[first : first + BATCH])
 
-    def _tell(self, events: StreamReply) -> None:
+    def _add_events(self, events: StreamReply) -> None:
         """Keep the events of all partitions, in the order of their times."""
         for _, entry_id, fields in in_order_of_time(events, EVENTS_KEPT + 1):
             try:
@@ -229,7 +229,7 @@ class Follower:
     def _note(self, event: Event, series: str) -> None:
         self.signs.note(event, series)
         if event.kind in CONDITIONS:
-            self._signs.ask([series])
+            self._signs.request([series])
         if event.kind in GONE:
             self._forget(event, str(event.facts.get("old", series)))
 

@@ -51,7 +51,7 @@ class GateReader(WindowReader):
         self._store = ModelStore(settings.store)
         self._models: dict[tuple[str, int], Model] = {}
 
-    def look(self, series: str) -> TracedGates | str:
+    def read(self, series: str) -> TracedGates | str:
         """Return a series' gates, or a sentence with the reason why they are not available.
 
         Raises:

@@ -35,7 +35,7 @@ class Outlook:
 class OutlookReader(Connected):
     """A reader of the newest forecasts and the stored states."""
 
-    def look(self, series: str, entry_id: str) -> Outlook:
+    def read(self, series: str, entry_id: str) -> Outlook:
         """Return a series' outlook; `entry_id` is that of its newest forecast.
 
         Raises:

@@ -103,9 +103,9 @@ class Recent:
 
     def _row_of(self, raw: bytes) -> int | None:
         row = self._raw_index.get(raw)
-        return self._meet(raw) if row is None else row
+        return self._add_series(raw) if row is None else row
 
-    def _meet(self, raw: bytes) -> int | None:
+    def _add_series(self, raw: bytes) -> int | None:
         i = len(self.names)
         if i >= self._most:
             return None

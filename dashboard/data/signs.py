@@ -75,7 +75,7 @@ class SignReader:
         self._due: set[str] = set()
         self._reads = 0
 
-    def ask(self, series: Iterable[str]) -> None:
+    def request(self, series: Iterable[str]) -> None:
         """Let the next call of `conditions` read these series."""
         self._due.update(series)
 

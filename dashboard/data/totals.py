@@ -59,7 +59,7 @@ class Counting:
         self._seen: deque[tuple[float, int, int]] = deque()
         self._lags: deque[tuple[float, int]] = deque()
 
-    def look(self, now: float) -> Totals:
+    def read(self, now: float) -> Totals:
         """Read the totals; `now` is in seconds of any monotonic clock.
 
         Raises:

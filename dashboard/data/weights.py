@@ -45,7 +45,7 @@ class WeightReader(WindowReader):
         super().__init__(settings)
         self._store = ModelStore(settings.store)
 
-    def look(self, series: str) -> Weights | None:
+    def read(self, series: str) -> Weights | None:
         """Return the weights over the newest readings; None if they cannot be computed.
 
         Raises:

@@ -30,13 +30,13 @@ def buttons(actions: Actions, follower: Follower, series: str) -> None:
         _button(actions, series, "Roll back", f"Let the former version of {series} answer again?", roll_back)
     result = ui.label().classes("result quiet")
 
-    def look() -> None:
+    def refresh() -> None:
         again.set_enabled(series not in actions.under_way)
         newest = actions.results.get(series, "")
         result.set_text(newest)
         result.set_visibility(bool(newest))
 
-    every_second(look)
+    every_second(refresh)
 
 
 def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
@@ -60,7 +60,7 @@ def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
     on = _button(actions, series, "Mute", f"Send no notification about {series}?", mute, choose)
     off = _button(actions, series, "Unmute", f"Send notifications about {series} again?", unmute, ask_who)
 
-    def look() -> None:
+    def refresh() -> None:
         present = follower.signs.mutes.get(series)
         on.set_visibility(present is None)
         off.set_visibility(present is not None)
@@ -68,7 +68,7 @@ def _mute_buttons(actions: Actions, follower: Follower, series: str) -> None:
         if present is not None:
             quiet.set_text(_muted_text(present))
 
-    every_second(look)
+    every_second(refresh)
 
 
 def _muted_text(mute: Mute) -> str:

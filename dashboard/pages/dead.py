@@ -16,7 +16,7 @@ from tidecast.wire import DeadLetter, id_pair
 
 SHOWN = 100
 LONGEST = 200  # characters of the fields of a reading
-LOOK_S = 3.0
+REFRESH_S = 3.0
 ALL = "all reasons"
 NONE = '<p class="quiet">No dead letters. Every reading could be answered.</p>'
 
@@ -51,9 +51,9 @@ class _List:
             )
             self._count = ui.label().classes("quiet")
         self._table = ui.html("", sanitize=False)
-        ui.timer(LOOK_S, self._look)
+        ui.timer(REFRESH_S, self._refresh)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         try:
             letters = await run.io_bound(self._context.dead_letters.newest)
         except (RedisError, OSError):

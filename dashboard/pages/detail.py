@@ -31,12 +31,12 @@ def detail(context: Context, series: str, span: str) -> None:
             ui.label(series).classes("title")
             state = ui.label().classes("badge")
 
-            def look() -> None:
+            def refresh() -> None:
                 now = context.board.state_of(series, now_ms())
                 state.set_text(now)
                 state.classes(replace=f"badge {state_class(now)}")
 
-            every_second(look)
+            every_second(refresh)
             if context.actions:
                 buttons(context.actions, context.follower, series)
         _figures(context, series)
@@ -54,13 +54,13 @@ def _figures(context: Context, series: str) -> None:
         shown = {name: figure(name, HINTS.get(name, "")) for name in names}
     fields = {"last reading": "y", "forecast": "yhat"}
 
-    def look() -> None:
+    def refresh() -> None:
         row = context.board.row(series, now_ms())
         for name, label in shown.items():
             label.set_text(str(row[fields.get(name, name)] or NOTHING))
         shown["skill"].classes(replace="value worse" if row["worse"] else "value")
 
-    every_second(look)
+    every_second(refresh)
 
 
 def _of_versions(context: Context, series: str, build: Callable[[list[Version]], None]) -> None:
@@ -68,7 +68,7 @@ def _of_versions(context: Context, series: str, build: Callable[[list[Version]],
     place = ui.element("div").classes("contents")
     built: list[object] = [None]
 
-    def look() -> None:
+    def refresh() -> None:
         versions = context.evidence.versions(series)
         now = [(version.number, version.champion) for version in versions]
         if now != built[0]:
@@ -77,7 +77,7 @@ def _of_versions(context: Context, series: str, build: Callable[[list[Version]],
             with place:
                 build(versions)
 
-    every_second(look)
+    every_second(refresh)
 
 
 def _learned(versions: list[Version]) -> None:

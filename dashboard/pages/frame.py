@@ -81,13 +81,13 @@ def page(context: Context, here: str) -> Iterator[None]:
         sentence = ui.label()
     banner.set_visibility(False)
 
-    def look() -> None:
+    def refresh() -> None:
         text, grave = notice(context.follower)
         sentence.set_text(text)
         banner.set_visibility(bool(text))
         banner.classes(add="grave" if grave else "", remove="" if grave else "grave")
 
-    every_second(look)
+    every_second(refresh)
     yield
 
 
@@ -102,10 +102,10 @@ def folded(title: str, classes: str = "") -> Iterator[None]:
             yield
 
 
-def every_second(look: Callable[[], None]) -> None:
-    """Call `look` now, so that the first paint is complete, and then every second while the page is open."""
-    look()
-    ui.timer(REFRESH_S, look, immediate=False)
+def every_second(refresh: Callable[[], None]) -> None:
+    """Call `refresh` now, so that the first paint is complete, and then every second while the page is open."""
+    refresh()
+    ui.timer(REFRESH_S, refresh, immediate=False)
 
 
 def now_ms() -> float:
@@ -142,7 +142,7 @@ def notice(follower: Follower) -> tuple[str, bool]:
         return NO_WORKER, True
     if totals and totals.lag_growth:
         waiting = f"{count_text(totals.lag)} readings wait, {count_text(totals.lag_growth)} more than half a minute ago"
-        return f"The workers do not keep up: {waiting}. Start another worker, or see tidecast size.", True
+        return f"The workers do not keep up: {waiting}. Start another worker, or run tidecast size.", True
     if follower.skipped_at is not None and time.monotonic() - follower.skipped_at < SKIPPED_SHOWN_S:
         return "Forecasts come too fast to follow each: the page shows the newest and skips others.", False
     if not follower.ready.is_set():

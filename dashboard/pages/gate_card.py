@@ -11,7 +11,7 @@ from dashboard.pages import gate_charts
 from dashboard.pages.frame import Context, chart, folded
 from tidecast.pictures.gates import GATE_MAPS
 
-LOOK_S = 3.0  # the shortest time between updates, which need a new reading or another version
+REFRESH_S = 3.0  # the shortest time between updates, which need a new reading or another version
 
 
 def gate_card(context: Context, series: str) -> None:
@@ -21,12 +21,12 @@ def gate_card(context: Context, series: str) -> None:
         drawn = _Drawn()
     shown: list[tuple[int, int | None] | None] = [None]
 
-    async def look() -> None:
+    async def refresh() -> None:
         now = _readings(context, series), context.evidence.champion(series)
         if now == shown[0]:
             return
         try:
-            gates = await run.io_bound(context.gates.look, series)
+            gates = await run.io_bound(context.gates.read, series)
         except (RedisError, OSError):
             return  # the banner reports it, and the charts stay as they are
         if gates is None:
@@ -35,7 +35,7 @@ def gate_card(context: Context, series: str) -> None:
         sentence.set_text(gate_charts.sentence(gates) if isinstance(gates, TracedGates) else gates)
         drawn.show(gates if isinstance(gates, TracedGates) else None)
 
-    ui.timer(LOOK_S, look)
+    ui.timer(REFRESH_S, refresh)
 
 
 class _Drawn:

@@ -46,13 +46,13 @@ def overview(context: Context, settings: Settings, view: View) -> None:
         empty = _empty(settings)
         table = _Table(context, view)
 
-        def look() -> None:
-            count = table.look()
+        def refresh() -> None:
+            count = table.refresh()
             nothing = count == 0 and context.follower.ready.is_set() and not context.follower.trouble
             empty.set_visibility(nothing)
             table.show(not nothing)
 
-        every_second(look)
+        every_second(refresh)
 
 
 def _totals(context: Context) -> None:
@@ -69,7 +69,7 @@ def _totals(context: Context) -> None:
             "dead": figure("dead letters", "Readings that could not be answered, since the beginning"),
         }
 
-    def look() -> None:
+    def refresh() -> None:
         shown["series"].set_text(count_text(context.board.count(now_ms())))
         totals = context.follower.totals
         if totals is None:
@@ -81,7 +81,7 @@ def _totals(context: Context) -> None:
         for disposition in DISPOSITIONS:
             shown[disposition].set_text(count_text(totals.counts[disposition]))
 
-    every_second(look)
+    every_second(refresh)
 
 
 def _empty(settings: Settings) -> ui.element:
@@ -122,7 +122,7 @@ class _Table:
         """Show or hide the table."""
         self._whole.set_visibility(wanted)
 
-    def look(self) -> int:
+    def refresh(self) -> int:
         """Update the rows; return the number of all series."""
         current = self._context.board.page(self._view, now_ms())
         last = max(1, -(-current.matching // self._view.size))
@@ -152,7 +152,7 @@ class _Table:
     def _change(self, view: View) -> None:
         """Show another view, and put it into the address, so that it can be bookmarked and linked."""
         self._view = view
-        self.look()
+        self.refresh()
         ui.navigate.history.replace(view_path(self._view))
 
     def _search(self, event: events.ValueChangeEventArguments[str | None]) -> None:

@@ -23,11 +23,11 @@ def retraining(context: Context) -> None:
             ui.label("Runs of the schedule").classes("subtitle")
             shown = ui.html("", sanitize=False)
 
-            def look() -> None:
+            def refresh() -> None:
                 totals = context.follower.totals
                 shown.set_content(runs_html(totals.runs, now_ms()) if totals and totals.runs else NO_SCHEDULE)
 
-            every_second(look)
+            every_second(refresh)
         with ui.element("section").classes("card"):
             ui.label("Events").classes("subtitle")
             events_table(lambda: context.follower.newest_events(EVENTS_SHOWN))

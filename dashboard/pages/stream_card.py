@@ -20,7 +20,7 @@ from tidecast.models.step_scores import COLUMNS as STEP_COLUMNS
 from tidecast.models.step_scores import StepScore
 from tidecast.wire import Step
 
-LOOK_S = 1.0
+REFRESH_S = 1.0
 EVENTS_MARKED = 100  # newest
 SCORE_EVERY_S = 60.0
 LIVE = f"The newest readings, at most {POINTS}. Times are in UTC."
@@ -51,10 +51,10 @@ class StreamCards:
         with ui.element("div").classes("pair"):
             self._build_steps()
             beside()
-        every_second(self._look)
-        ui.timer(LOOK_S, self._read_outlook)
+        every_second(self._refresh)
+        ui.timer(REFRESH_S, self._read_outlook)
         if span:
-            self._searching = ui.timer(LOOK_S, self._read_history)
+            self._searching = ui.timer(REFRESH_S, self._read_history)
 
     def _build(self) -> None:
         with ui.element("section").classes("card"):
@@ -70,8 +70,8 @@ class StreamCards:
             with folded(f"Mean absolute error over {charts.SMOOTHED} readings"):
                 self._errors = chart(charts.error_chart())
             with folded("Weights of the experts"):
-                self._shares = chart(charts.weights_chart())
-                self._shares.set_visibility(False)
+                self._weights_chart = chart(charts.weights_chart())
+                self._weights_chart.set_visibility(False)
                 self._weights = ui.html("", sanitize=False)
 
     def _build_steps(self) -> None:
@@ -98,7 +98,7 @@ class StreamCards:
         self._history.points = joined  # only the newest points will be held elsewhere
         return joined
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         recent = self._context.follower.recent
         i = recent.index.get(self._series)
         events = self._context.follower.newest_events(EVENTS_MARKED, self._series)
@@ -125,7 +125,7 @@ class StreamCards:
         if newest_id == self._asked_id:
             return
         try:
-            outlook = await run.io_bound(self._context.outlooks.look, self._series, newest_id)
+            outlook = await run.io_bound(self._context.outlooks.read, self._series, newest_id)
         except (RedisError, OSError):
             return  # the banner reports it
         if outlook is None:
@@ -135,7 +135,7 @@ class StreamCards:
         self._weights.set_content(weights_html(outlook))
         self._steps_place.set_visibility(len(outlook.steps) > 1)
         self._steps.set_content(steps_html(outlook.steps))
-        self._look()
+        self._refresh()
         await self._draw_weights(i, outlook)
         await self._draw_scores(outlook)
 
@@ -157,14 +157,14 @@ class StreamCards:
         """Draw the weights over time: computed again at first, and from then on as the worker stores them."""
         if not self._has_weights:
             self._has_weights = True
-            self._over_time = await run.io_bound(self._context.weights.look, self._series)
+            self._over_time = await run.io_bound(self._context.weights.read, self._series)
         if i is None or not self._over_time or not outlook.weights:
             return
         newest = float(self._context.follower.recent.of(i)[-1, ORIGIN])
         self._over_time = self._over_time.with_newest(newest, outlook.weights)
-        charts.put_weights(self._shares.options, self._over_time.ts, self._over_time.weights)
-        self._shares.set_visibility(True)
-        self._shares.update()
+        charts.put_weights(self._weights_chart.options, self._over_time.ts, self._over_time.weights)
+        self._weights_chart.set_visibility(True)
+        self._weights_chart.update()
 
     async def _read_history(self) -> None:
         points = self._points()
@@ -182,7 +182,7 @@ class StreamCards:
         if history is not None:
             self._history = history
             self._caption.set_text(history_sentence(history))
-            self._look()
+            self._refresh()
 
 
 def history_sentence(history: SeriesPoints) -> str:

@@ -27,10 +27,10 @@ def events_table(newest: Callable[[], list[Event]], *, of_series: bool = False) 
     """Add a table of the newest events, updated every second."""
     shown = ui.html("", sanitize=False)
 
-    def look() -> None:
+    def refresh() -> None:
         shown.set_content(events_html(newest(), of_series=of_series))
 
-    every_second(look)
+    every_second(refresh)
 
 
 def events_html(events: Sequence[Event], *, of_series: bool) -> str:

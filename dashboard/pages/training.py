@@ -12,7 +12,7 @@ from dashboard.pages.tables import table_html
 from tidecast.models.storage.training_runs import TrainingProgress, ended, running
 
 SHOWN = 20
-LOOK_S = 2.0
+REFRESH_S = 2.0
 NONE = (
     '<p class="quiet">No training on a scheduler. Start one: <code>tidecast train FILE --scheduler tcp://…</code></p>'
 )
@@ -25,11 +25,11 @@ def training(context: Context) -> None:
         ui.label("Trainings on a scheduler").classes("subtitle")
         shown = ui.html("", sanitize=False)
 
-        async def look() -> None:
+        async def refresh() -> None:
             html = await run.io_bound(_html, root)  # on a thread, as the store may be on another machine
             shown.set_content(html or NONE)
 
-        ui.timer(LOOK_S, look)
+        ui.timer(REFRESH_S, refresh)
 
 
 def trainings_html(going_on: Sequence[TrainingProgress], over: Sequence[TrainingProgress], now: float) -> str:

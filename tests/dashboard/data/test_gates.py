@@ -50,7 +50,7 @@ def remember(
 
 def seen(settings: Settings) -> TracedGates:
     """Return the gates shown for the series; fail if there is only a message."""
-    gates = GateReader(settings).look(NAME)
+    gates = GateReader(settings).read(NAME)
     assert isinstance(gates, TracedGates), gates
     return gates
 
@@ -124,9 +124,9 @@ def test_another_champion_is_looked_into_at_once(settings: Settings, redis: Redi
     shown = []
     for seed in (0, 1):
         store.publish(make_model(NAME, seed=seed))
-        shown.append(reader.look(NAME))
+        shown.append(reader.read(NAME))
     store.rollback(NAME)
-    shown.append(reader.look(NAME))
+    shown.append(reader.read(NAME))
     versions = [gates.version for gates in shown if isinstance(gates, TracedGates)]
     hidden = [gates.cell.last_hidden for gates in shown if isinstance(gates, TracedGates)]
     assert [1, 2, 1] == versions
@@ -137,17 +137,17 @@ def test_another_champion_is_looked_into_at_once(settings: Settings, redis: Redi
 def test_why_there_are_no_gates_is_said_in_words(settings: Settings, redis: Redis, store: ModelStore) -> None:
     """One sentence for each reason."""
     reader = GateReader(settings)
-    assert "No model answers yet" in str(reader.look(NAME))
+    assert "No model answers yet" in str(reader.read(NAME))
     store.publish(make_model(NAME, network=False))
-    assert "Version 1 has no network" in str(reader.look(NAME))
+    assert "Version 1 has no network" in str(reader.read(NAME))
     store.publish(make_model(NAME, Spec(window=12, units=4, features=("value", "flow"))))
-    assert "No worker has stored a window" in str(reader.look(NAME))
+    assert "No worker has stored a window" in str(reader.read(NAME))
     remember(redis, 11, ("value", "flow"))
-    assert "reads 12 readings in a row; the series has 11 so far" in str(reader.look(NAME))
+    assert "reads 12 readings in a row; the series has 11 so far" in str(reader.read(NAME))
     remember(redis, 20)
-    assert "Version 2 reads flow" in str(reader.look(NAME))
+    assert "Version 2 reads flow" in str(reader.read(NAME))
     redis.hset("state", NAME, b"\xff")
-    assert "run the version that wrote it" in str(reader.look(NAME))
+    assert "run the version that wrote it" in str(reader.read(NAME))
 
 
 def test_a_redis_that_is_away_is_the_callers_to_overcome(redis_program: str, tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_a_redis_that_is_away_is_the_callers_to_overcome(redis_program: str, tmp
             remember(connection, 20)
         server.kill()
         with pytest.raises(RedisConnectionError):
-            reader.look(NAME)
+            reader.read(NAME)
         server.start()
-        assert isinstance(reader.look(NAME), TracedGates)
+        assert isinstance(reader.read(NAME), TracedGates)
 
 
 def test_what_the_cell_says_is_what_the_worker_forecast(settings: Settings, redis: Redis, store: ModelStore) -> None:

@@ -33,8 +33,8 @@ def test_all_steps_of_a_forecast_are_returned_with_their_times(settings: Setting
     at = int(fields[b"ts"])
     reader = OutlookReader(settings)
     due = (Step(1, at, 2.0, 1.0, 3.0), Step(2, at + 1000, 5.0, 4.0, 6.0), Step(3, None, 7.0, None, None))
-    assert due == reader.look("a", entry_id.decode()).steps
-    assert () == reader.look("a", "1-1").steps
+    assert due == reader.read("a", entry_id.decode()).steps
+    assert () == reader.read("a", "1-1").steps
 
 
 def test_the_newest_forecasts_are_scored_by_step(settings: Settings, redis: Redis) -> None:
@@ -77,6 +77,6 @@ def test_the_weights_are_those_of_a_workers_newest_forecast(settings: Settings, 
         with forked_worker(url, settings.store, "--burst") as worker:
             worker.communicate()
     entry_id, fields = redis.xrevrange("forecasts", count=1)[0]
-    outlook = OutlookReader(settings).look("a", entry_id.decode())
+    outlook = OutlookReader(settings).read("a", entry_id.decode())
     assert fields[b"kind"].decode() == next(iter(outlook.weights))
     assert 1 == len(outlook.steps)

@@ -36,7 +36,7 @@ def test_the_weights_are_those_of_the_worker(
     worker = new_worker(settings)
     while worker.step(1.7e9) != 0:
         pass
-    weights = WeightReader(settings).look("a")
+    weights = WeightReader(settings).read("a")
     assert weights
     assert (MOST_SHOWN, len(EXPERTS)) == weights.weights.shape
     assert 10**12 + STEP_MS * 299 == weights.ts[-1]
@@ -70,7 +70,7 @@ def test_an_own_expert_has_its_weight_over_time(
         (named, "Dies-1", False),
         (WeightReader(settings), "Twice-1", False),
     ):
-        weights = reader.look(series)
+        weights = reader.read(series)
         assert weights
         assert has_own == (weights.weights[:, OWN].max() > 0.1)
 
@@ -79,7 +79,7 @@ def test_without_a_window_or_compiled_code_there_are_none(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To compile would hold up all viewers for seconds."""
-    assert WeightReader(settings).look("a") is None
+    assert WeightReader(settings).read("a") is None
     redis.xadd("readings", {"series": "a", "value": 1, "ts": 10**12})
     redis.xadd("readings", {"series": "a", "value": 2, "ts": 10**12 + STEP_MS})
     new_worker(settings).step(1.7e9)
@@ -88,4 +88,4 @@ def test_without_a_window_or_compiled_code_there_are_none(
         raise code_cache.NotKeptError
 
     monkeypatch.setattr(WeightReader, "_answered_again", missing)
-    assert WeightReader(settings).look("a") is None
+    assert WeightReader(settings).read("a") is None
