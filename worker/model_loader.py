@@ -94,10 +94,14 @@ class ModelLoader:
         try:
             # The shared networks first: a champion reads as many rows as its cohort's network needs.
             cohorts = self._load_shared_networks()
-            self._store_position, moved = self._store.moves_since(self._store_position)
+            former = self._store_position
+            self._store_position, moved = self._store.moves_since(former)
         except OSError as exc:
             remedy = "let this user read it, and see that its disk is mounted"
             raise StoreError(f"the store {self._store.root} cannot be read ({exc.strerror or exc}): {remedy}") from exc
+        if self._store_position < former:  # its log never becomes shorter
+            remedy = "see that its disk is mounted; the models in memory are used until others are published"
+            log.warning("the store is empty or another one", store=str(self._store.root), remedy=remedy)
         self._moved |= dict.fromkeys(moved)
         return cohorts
 

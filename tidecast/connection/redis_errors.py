@@ -106,6 +106,15 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
     *((RedisError, words, DATABASE) for words in _NO_DATABASE),
     (
         RedisError,
+        "Too many open files",
+        Meaning(
+            "open_files",
+            "this program has as many open files and connections as it may ({})",
+            "raise the limit: `ulimit -n`, or LimitNOFILE in a systemd unit",
+        ),
+    ),
+    (
+        RedisError,
         "protected mode",
         Meaning(
             "protected",

@@ -17,6 +17,7 @@ from tidecast.settings import WorkerSettings
 from tidecast.start import LastingObjects
 from worker.known_stream import KnownStream
 from worker.metrics import Health
+from worker.partition.clock_offset import ClockOffset
 from worker.partition.dead_warnings import DeadLetterWarnings
 from worker.partition.entry_reader import CLOSED
 from worker.partition.handled_batch import HandledBatch
@@ -29,7 +30,6 @@ from worker.partition.stream_warnings import StreamWarnings
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
 SILENCES_EVERY_S = 0.5  # without readings: how often to look for silent series
 GRACE_S = 10.0  # after a failure: how long no series counts as silent, since its sender may have failed too
-PROMPT_S = 1.0  # a reading that arrives so soon after a read without any shows by how much the clocks differ
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
 DRIFTS_NAMED = 10  # most drifts named in a log line
 
@@ -79,8 +79,7 @@ class PartitionConsumer:
         self._looked_at = -float("inf")
         self._listened_at = -float("inf")  # when it last looked for silent series
         self._failed_at = -float("inf")
-        self._clock_ms: float | None = None  # by how much the clock is ahead of the ids, or less
-        self._waited_at = -math.inf  # when a read last ended without readings
+        self._clock = ClockOffset()
         self._progress: Progress | None = None  # after the last handled batch
         self._answered_to = "0-0"  # the last offset that Redis has confirmed
         self._uncommitted: deque[HandledBatch] = deque()  # at most two: the later is handled while the earlier is sent
@@ -167,8 +166,7 @@ class PartitionConsumer:
 
     def _forget(self) -> None:
         self._progress = None
-        self._clock_ms = None
-        self._waited_at = -math.inf
+        self._clock.forget()
         self._uncommitted.clear()
         self._stream.read_no_further()
         self._orders.forget()
@@ -201,13 +199,13 @@ class PartitionConsumer:
             entries = self._stream.read(progress.last, block_ms)
         read_at = now + time.monotonic() - began
         if not entries:
-            self._waited_at = read_at
+            self._clock.waited(read_at)
             self._health.lag(self.number, self._warnings.lag)
             self._report_silences(progress, now)
             return
         if self.known and self.forecaster.engine.reads_known:
             self.known.read_until(int(entries.places.ms.max()))
-        self._compare_clocks(read_at, int(entries.places.ms[-1]))
+        self._clock.compare(read_at, int(entries.places.ms[-1]))
         self._warnings.ids_ahead(entries.ids[-1], now)
         chosen, result = self._poison_guard.choose(epoch, progress.last, entries)
         lag = self._stream.lag(progress, chosen)
@@ -224,22 +222,15 @@ class PartitionConsumer:
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
-    def _compare_clocks(self, read_at: float, newest_ms: int) -> None:
-        """Note by how much the clock is ahead of the ids.
-
-        A reading that had to wait shows only that it is not further ahead. One for which the worker waited shows by how
-        much it is: either clock may have been set since.
-        """
-        ahead_ms = read_at * 1000 - newest_ms
-        if self._clock_ms is None or ahead_ms < self._clock_ms or 0 <= read_at - self._waited_at < PROMPT_S:
-            self._clock_ms = ahead_ms
-
     def _report_silences(self, progress: Progress, now: float) -> None:
         """Let a commit without readings report the series that have become silent; all entries must be handled."""
         if 0 <= now - self._listened_at < SILENCES_EVERY_S or 0 <= now - self._failed_at < GRACE_S:
             return
+        now_ms = self._clock.of_ids_ms(now)
+        if now_ms is None:
+            return
         self._listened_at = now
-        result = self.forecaster.silences(progress.last, round(now * 1000 - (self._clock_ms or 0)))
+        result = self.forecaster.silences(progress.last, now_ms)
         if result:
             self._uncommitted.append(HandledBatch(progress, result, Lag()))
 

@@ -1,5 +1,7 @@
 """Temporary refusals of Redis, provoked on real servers: they are logged and waited out, and no reading is lost."""
 
+import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -10,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from tests.chaos.faults.refusals import busy, no_replicas, no_snapshot, out_of_memory
 from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, quick, sample, stream_of
+from tidecast.connection import explain
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.refusals import EXPLAINED, REMEDIES
 from tidecast.errors import StreamError, Unavailable
@@ -164,3 +167,21 @@ def test_what_no_waiting_cures_is_not_called_a_moment(redis: Redis, settings: Se
     assert not isinstance(caught.value, Unavailable)
     with pytest.raises(ResponseError, match="unknown command"), refusals_explained():
         redis.execute_command("NONSENSE")
+
+
+def test_a_program_that_may_open_no_further_file_names_the_limit(redis: Redis) -> None:
+    """With hundreds of partitions the usual limit is too low; the words of the system name no setting."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    redis.connection_pool.disconnect()
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(256, taken[0] + 1), hard))
+    try:
+        with suppress(OSError):
+            taken.extend(os.dup(0) for _ in range(10_000))
+        with pytest.raises(exceptions.ConnectionError) as failure:
+            redis.ping()
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "raise the limit: `ulimit -n`" in explain(failure.value)

@@ -52,6 +52,30 @@ def test_a_store_that_cannot_be_read_stops_no_forecast(worker: Worker, store: Mo
     assert not line["exc_info"]
 
 
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_a_store_that_is_taken_away_is_named_once(worker: Worker, store: ModelStore, redis: Redis, left: str) -> None:
+    """Its disk is not mounted any more: the models in memory are used, and those of the store once it is back."""
+    store.publish(make_model("a", SPEC))
+    add(redis, *range(1, 9))
+    worker.step(NOW)
+    away = store.root.rename(store.root.with_suffix(".away"))
+    if left == "an empty folder":
+        store.root.mkdir()
+    with capture_logs() as log:
+        for n in range(1, 4):
+            worker.step(NOW + n)
+    (line,) = log
+    assert ("the store is empty or another one", str(store.root)) == (line["event"], line["store"])
+    if left == "an empty folder":
+        store.root.rmdir()
+    away.rename(store.root)
+    store.publish(make_model("a", SPEC, seed=1))
+    worker.step(NOW + 5)
+    add(redis, *range(9, 17))
+    worker.step(NOW + 6)
+    assert {2} == {f.model for f in forecasts(redis) if f.series == "a" and int(f.id.partition("-")[0]) > 8}
+
+
 @pytest.mark.parametrize("broken", ["cut", "flipped", "empty", "gone", "format", "pointer", "folder"])
 def test_a_broken_model_does_not_take_the_others_with_it(
     worker: Worker, store: ModelStore, redis: Redis, broken: str

@@ -1,5 +1,6 @@
 """A series that sends nothing more: one event, whatever fails, and one when it is back."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -97,6 +98,24 @@ def test_a_clock_that_is_set_does_not_make_series_silent_for_ever(worker: Worker
         redis.xadd("readings", fields, id=f"{BEGUN_MS + clock_of_redis * STEP_MS}-{n}")  # type: ignore[arg-type] # or numbers
         serve(worker, clock, clock + 0.5)
     assert told(redis)[2:] == []
+
+
+@pytest.mark.parametrize("set_by_s", [7200, -7200])
+def test_a_clock_that_is_set_makes_no_series_silent(worker: Worker, redis: Redis, set_by_s: float) -> None:
+    """Otherwise each series would be reported as silent and as back; a silence that comes later is found."""
+    steps = 1000 * set_by_s / STEP_MS
+    offset = worker._consumers[0]._clock
+    offset._clock = lambda: time.time() + set_by_s
+    serve(worker, *(99.6 + steps + n / 10 for n in range(5)))
+    assert [] == told(redis)
+    offset._clock = time.time
+    serve(worker, 100.1)
+    offset._clock = lambda: time.time() + set_by_s
+    serve(worker, 100.2)  # the time was read before the clock was set
+    serve(worker, 100.3 + steps)
+    assert [] == told(redis)
+    serve(worker, 103 + steps, 103.1 + steps)
+    assert ["silent"] == told(redis)
 
 
 def test_a_commit_without_readings_is_repeated_without_effect(redis: Redis) -> None:
