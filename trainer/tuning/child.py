@@ -47,7 +47,8 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
         )
 
     def build(self, hp: Any) -> Any:
-        """Build a trial's network, ready to fit."""
+        """Build a trial's network, ready to fit; its random numbers do not depend on the trials before it."""
+        keras.utils.set_random_seed(self._job.train.seed)
         spec = self.spec(hp)
         rate = hp.Float("learning_rate", 5e-4, 1e-2, sampling="log", default=self._job.train.learning_rate)
         network = build(spec)
@@ -123,7 +124,6 @@ def main(folder: Path) -> None:
     job = SearchJob.model_validate_json((folder / JOB).read_text())
     with np.load(folder / DATA) as data:
         history = History("tuned", job.features, data["ts"], data["values"], left_out=data["left_out"])
-    keras.utils.set_random_seed(job.train.seed)
     search = Search(
         Network(history, job),
         objective="val_loss",

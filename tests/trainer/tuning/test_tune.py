@@ -67,7 +67,7 @@ def run_here(folder: Path, _log: int = 0) -> int:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    """Run a search whose children end after two trials: the first is a process, among files of our modules' names."""
+    """Run a search whose children end after each trial: the first is a process, among files of our modules' names."""
     codes: list[int] = []
     grown: list[int] = []
     run_child = tune._child
@@ -82,7 +82,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Search:
                 codes.append(run_child(folder, log))
         return codes[-1]
 
-    with mock.patch.object(tune, "_child", recorded), mock.patch.object(tune, "TRIALS_A_CHILD", 2):
+    with mock.patch.object(tune, "_child", recorded), mock.patch.object(tune, "TRIALS_A_CHILD", 1):
         settings = load_settings(store=tmp_path_factory.mktemp("search"), train=TRAIN)
         tuned, trials = tune.tune(history(), settings, 2, grown.append)
     return Search(settings, tuned, trials, codes, grown, namesakes)
