@@ -33,6 +33,7 @@ class Candidate:
     training_set: TrainingSet
     digest: str  # identifies the run
     champion: tuple[int, Model] | None
+    champion_was: int | None = None  # the number in the store's pointer then, also of a version that cannot be loaded
 
     @property
     def series(self) -> str:
@@ -71,12 +72,13 @@ def screened(
 
 def candidate_of(series: Screened, settings: Settings, store: ModelStore, season: int | None) -> Candidate | Verdict:
     """Prepare a series for training, or return the verdict that explains why it cannot be trained."""
+    champion_was = store.champion(series.history.series)
     champion = _champion(store, series.history.series)
     header = champion and champion[1].header
     training_set = prepare(series.history, series.spec, settings.train, settings.series.max_gap, season, header)
     if isinstance(training_set, Untrainable):
         return Verdict(series.history.series, training_set.cause, training_set.reason)
-    return Candidate(training_set, series.digest, champion)
+    return Candidate(training_set, series.digest, champion, champion_was)
 
 
 def _knows_the_tail(champion: Header, history: History, settings: Settings) -> bool:

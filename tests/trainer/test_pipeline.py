@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.harness.models import make_model
 from tests.trainer.harness import QUICK, SPEC, answering, cut, history, unreachable
 from tidecast.files.history import History
 from tidecast.models.spec import Spec
@@ -123,6 +124,25 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     verdicts = train(histories, SPEC, settings, store, TrainOptions(fit=interrupted))
     assert [v.status for v in verdicts] == ["already trained"] * 4 + ["trained"]
     assert calls == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_champion_that_came_during_the_training_is_kept(settings: Settings, store: ModelStore, before: int) -> None:
+    """The new version was compared with the former champion only, so nothing is known about the two."""
+    for _ in range(before):
+        store.publish(make_model("s", SPEC))
+    at_the_same_time = before + 1
+
+    def overtaken(*args: Any, **options: Any) -> list[Fit]:
+        store.publish(make_model("s", SPEC, seed=1))
+        return answering(0.0)(*args, **options)
+
+    (verdict,) = train([history()], SPEC, settings, store, TrainOptions(fit=overtaken, force=True))
+    assert ("kept the champion", at_the_same_time) == (verdict.status, verdict.version)
+    assert f"version {at_the_same_time} became champion during the training: train again" in verdict.reason
+    assert at_the_same_time == store.champion("s") == store.versions("s")[-1]
+    (verdict,) = train([history()], SPEC, settings, store, TrainOptions(fit=answering(0.0), force=True))
+    assert "during the training" not in verdict.reason
 
 
 def test_the_progress_never_goes_back_and_ends_with_all(

@@ -61,7 +61,7 @@ def _holidays(country: str, subdivision: str, first: int, last: int) -> tuple[in
         raise TidecastError("holidays by country need the package holidays: pip install 'tidecast[train]'") from exc
     try:
         named = holidays.country_holidays(country, subdiv=subdivision or None, years=range(first, last + 1))
-    except NotImplementedError as exc:
+    except NotImplementedError as exc:  # what the package raises for a country or a part that it does not know
         raise SettingsError(
             f"known.calendars: country {country!r} with subdivision {subdivision!r} has no list of holidays: "
             "write the codes of ISO 3166, such as DE and BY"

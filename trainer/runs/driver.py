@@ -14,7 +14,7 @@ import structlog
 from tidecast.models.store import ModelStore
 from trainer.runs.driver_folder import DriverFolder
 from trainer.runs.engine import Done, TrainingEngine
-from trainer.runs.results import SeriesResult, verdict_from
+from trainer.runs.results import ANY, SeriesResult, verdict_from
 from trainer.runs.shard import Shard
 from trainer.verdict import Verdict
 
@@ -137,7 +137,20 @@ class Driver:
             return verdict
         if verdict.series in ended:
             return Verdict(verdict.series, "refused", "the series was deleted or renamed during the training")
+        if champion := self._overtaken_by(result, store):
+            reason = f"not published, version {champion} became champion during the training: train again"
+            return Verdict(verdict.series, "kept the champion", reason, champion, verdict.evidence)
         return replace(verdict, version=self._folder.publish(verdict.series, result, store))
+
+    def _overtaken_by(self, result: SeriesResult, store: ModelStore) -> int | None:
+        """Return the champion if it is not the one that a better version was compared with."""
+        if not result.promote or result.champion_was == ANY or result.digest is None:
+            return None
+        champion = store.champion(result.verdict.series)
+        if champion == result.champion_was:
+            return None
+        mine = store.version_with(result.verdict.series, result.digest) if self._folder.continues else None
+        return champion if champion != mine else None  # a former driver may have published it
 
     def _recall(self, line: dict[str, Any]) -> None:
         """Take over a line from the journal of a former driver."""

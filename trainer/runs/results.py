@@ -7,6 +7,8 @@ from typing import Any, Self
 from tidecast.models.model import Evidence
 from trainer.verdict import Verdict
 
+ANY = -1
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesResult:
@@ -16,20 +18,27 @@ class SeriesResult:
         verdict: without the number of a version, which the driver adds.
         digest: the SHA-256 of the model's file; None: no version is published.
         promote: whether the version is better than the champion.
+        champion_was: the champion that it was compared with; None: there was none; `ANY`: it may replace any champion.
     """
 
     verdict: Verdict
     digest: str | None = None
     promote: bool = False
+    champion_was: int | None = ANY
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a dict that JSON can encode."""
-        return {"verdict": self.verdict.as_dict(), "digest": self.digest, "promote": self.promote}
+        return {
+            "verdict": self.verdict.as_dict(),
+            "digest": self.digest,
+            "promote": self.promote,
+            "champion_was": self.champion_was,
+        }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Return the result of `as_dict`."""
-        return cls(verdict_from(fields["verdict"]), fields["digest"], fields["promote"])
+        return cls(verdict_from(fields["verdict"]), fields["digest"], fields["promote"], fields["champion_was"])
 
 
 def verdict_from(fields: Mapping[str, Any]) -> Verdict:

@@ -99,7 +99,9 @@ def _result(
 ) -> SeriesResult:
     network = shared.get(candidate.series)
     verdict, model, promote = judged(candidate, fitted, network, place.job.settings, place.store, place.job.created_ms)
-    return SeriesResult(verdict, place.keep(model_file.encode(model)) if model else None, promote)
+    return SeriesResult(
+        verdict, place.keep(model_file.encode(model)) if model else None, promote, candidate.champion_was
+    )
 
 
 def _fits(candidates: Sequence[Candidate], place: Workplace) -> dict[str, Fit]:

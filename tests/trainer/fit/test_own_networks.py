@@ -1,5 +1,8 @@
 """Training of many series together: each as if it were alone, and as Keras would train it."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -180,3 +183,11 @@ def test_large_networks_train_fewer_at_a_time() -> None:
     assert small == own_networks.WIDEST
     assert 1 <= large < small
     assert capacity(Spec(units=1024, window=1024, layers=4), 512) == 1
+
+
+def test_a_training_writes_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed, as the schedule does at its limits, could not remove them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spec = Spec(units=3, window=7)  # of no other test: it is traced here
+    fit_networks([problem(spec, 20, 10)], spec, TrainSettings(epochs=1))
+    assert not list(tmp_path.iterdir())
