@@ -52,7 +52,7 @@ if __name__ == "__main__":
     parser.add_argument("files", nargs="*", type=Path, default=[MADE_UP], help="hourly load as CSV; default: made up")
     parser.add_argument("--target", help="the column to forecast; by default the only numeric one")
     parser.add_argument("--epochs", type=int, default=40, help="the largest number of passes over the data")
-    parser.add_argument("--out", type=Path, default=Path("out/energy"), help="the folder for the results")
+    parser.add_argument("--out", type=Path, default=Path("out/energy"), help="the directory for the results")
     parser.add_argument("--short", action="store_true", help="a small network, to see that it runs")
     given = parser.parse_args()
     try:

@@ -54,7 +54,7 @@ def main(epochs: int, out: Path, *, short: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=40, help="the largest number of passes over the data")
-    parser.add_argument("--out", type=Path, default=Path("out/weather"), help="the folder for the results")
+    parser.add_argument("--out", type=Path, default=Path("out/weather"), help="the directory for the results")
     parser.add_argument("--short", action="store_true", help=f"a small network on the newest {SHORT_DAYS} days")
     given = parser.parse_args()
     try:

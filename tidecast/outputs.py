@@ -22,7 +22,7 @@ def check_file(option: str, path: Path) -> None:
         SettingsError: the path is a folder, or cannot be written.
     """
     if _exists(path) and path.is_dir():
-        raise SettingsError(f"{option} is {path}, which is a folder: name a file")
+        raise SettingsError(f"{option} is {path}, which is a directory: name a file")
     if _exists(path) and not os.access(path, os.W_OK):
         raise SettingsError(f"{option} is {path}, which cannot be written: name another file")
     _check_way(option, path, path.parent)

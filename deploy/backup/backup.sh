@@ -1,15 +1,15 @@
 #!/bin/sh
-# Copy Redis and the store into a new folder, while workers run.
+# Copy Redis and the store into a new directory, while workers run.
 #
-# backup.sh REDIS_URL STORE FOLDER   It needs redis-cli and tar.
+# backup.sh REDIS_URL STORE DIRECTORY   It needs redis-cli and tar.
 set -eu
 
 if [ $# -ne 3 ]; then
-  echo "usage: backup.sh REDIS_URL STORE FOLDER" >&2
+  echo "usage: backup.sh REDIS_URL STORE DIRECTORY" >&2
   exit 2
 fi
 if [ -e "$3" ]; then
-  echo "backup.sh: $3 exists: name a new folder" >&2
+  echo "backup.sh: $3 exists: name a new directory" >&2
   exit 2
 fi
 part="$3.part"

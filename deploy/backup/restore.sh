@@ -1,11 +1,11 @@
 #!/bin/sh
 # Put a backup in place, while neither Redis nor any worker runs.
 #
-# restore.sh FOLDER REDIS_DIRECTORY STORE   The directory is that of the setting `dir` of Redis.
+# restore.sh BACKUP REDIS_DIRECTORY STORE   The directory is that of the setting `dir` of Redis.
 set -eu
 
 if [ $# -ne 3 ]; then
-  echo "usage: restore.sh FOLDER REDIS_DIRECTORY STORE" >&2
+  echo "usage: restore.sh BACKUP REDIS_DIRECTORY STORE" >&2
   exit 2
 fi
 for taken in "$2/dump.rdb" "$2/appendonlydir" "$2/appendonly.aof" "$3"; do

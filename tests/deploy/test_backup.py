@@ -107,7 +107,7 @@ def test_a_store_and_a_redis_of_different_age_answer_every_reading(
 def test_the_scripts_overwrite_nothing(settings: Settings, redis: Redis, tmp_path: Path) -> None:  # noqa: ARG001 - it runs
     """An existing backup, data of a Redis, or a store; and each explains how it is used."""
     folder = back_up(settings, tmp_path / "monday")
-    assert "exists: name a new folder" in run("backup.sh", "redis://x", settings.store, folder).stderr
+    assert "exists: name a new directory" in run("backup.sh", "redis://x", settings.store, folder).stderr
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "appendonlydir").mkdir()
     assert "move it away first" in run("restore.sh", folder, tmp_path / "data", tmp_path / "store").stderr

@@ -46,7 +46,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, path: st
 
 def test_a_folder_is_not_taken_for_a_file(tmp_path: Path) -> None:
     """The message requests a file."""
-    with pytest.raises(SettingsError, match="which is a folder: name a file"):
+    with pytest.raises(SettingsError, match="which is a directory: name a file"):
         check_file("--out", tmp_path)
 
 

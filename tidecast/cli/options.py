@@ -162,7 +162,9 @@ class SourceOptions:
         if (self.since or self.history) and not self.recorded:
             raise SettingsError("--since and --history select recorded readings: add --recorded")
         if self.history is not None and not self.history.is_dir():
-            raise SettingsError(f"--history is {self.history}, which is not a folder: name that of `tidecast archive`")
+            raise SettingsError(
+                f"--history is {self.history}, which is not a directory: name that of `tidecast archive`"
+            )
 
         since_ms = ago_ms(self.since, "--since") if self.since else None
         from trainer.data.source import Recorded, Source
@@ -178,7 +180,7 @@ class ReportOptions:
     source: SourceOptions
     columns: ColumnOptions
     version: VersionOption = None
-    out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/reports")
+    out: Annotated[Path, typer.Option(help="The directory for the page and its pictures.")] = Path("out/reports")
     as_json: JsonOption = False
     horizon: HorizonOption = None
     installation: InstallationOptions

@@ -57,7 +57,7 @@ class ModelStore:
 
     def __init__(self, root: Path) -> None:
         if any(map(os.path.isfile, (root, *root.parents))):
-            raise StoreError(f"the store {root} is a file, or within one: name a folder")
+            raise StoreError(f"the store {root} is a file, or within one: name a directory")
         self.root = root
         self._moves = MovesLog(root / "moves.log")
         self._series = root / "series"

@@ -77,7 +77,7 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
     ),
     ((*BACKTEST, "o", "--test-size", "0"), "--test-size is 0.0: give the share of the newest readings, above 0"),
     ((*BACKTEST, "o", "--preset", "tutoral"), "did you mean 'tutorial'?"),
-    ((*BACKTEST, "models"), "--out is models, which is a folder: name a file"),
+    ((*BACKTEST, "models"), "--out is models, which is a directory: name a file"),
     ((*BACKTEST, "file/o"), "--out is file/o, but file is a file: name another place"),
     ((*BACKTEST, 300 * "x"), "cannot be used (File name too long)"),
     ((*BACKTEST, "o", "--pictures", "file"), "--pictures is file, but file is a file: name another place"),

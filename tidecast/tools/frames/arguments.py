@@ -66,7 +66,7 @@ def folder(argument: str, path: Any) -> Path | None:
         return None
     if isinstance(path, str | Path) and str(path):
         return Path(path)
-    raise SettingsError(f"{argument} is {path!r}: give the path of a folder")
+    raise SettingsError(f"{argument} is {path!r}: give the path of a directory")
 
 
 def texts(argument: str, given: Any, wanted: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ def demo(
     *,
     as_json: JsonOption = False,
     redis: Annotated[str | None, typer.Option(help="Use this Redis instead of an embedded one.")] = None,
-    out: Annotated[Path, typer.Option(help="The folder for the picture.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="The directory for the picture.")] = Path("out/demo"),
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Do not serve the web page.")] = False,
 ) -> None:
     """Train on real series, and replay the rest through a real worker while you watch."""

@@ -33,7 +33,7 @@ def backtest(
     preset: PresetOption = None,
     horizon: HorizonOption = None,
     non_negative: NonNegativeOption = False,
-    pictures: Annotated[Path | None, typer.Option(help="The folder for a picture of each series.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="The directory for a picture of each series.")] = None,
     seed: SeedOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
