@@ -16,7 +16,7 @@ from benchmarks.harness.detection.faults import Alarms, Trial
 from benchmarks.harness.detection.labelled import Labelled, LabelScore, labelled_series, score_alarms
 from benchmarks.harness.detection.plant.run import run_plant
 from benchmarks.harness.real import VARIABLE, named_data
-from benchmarks.harness.scores import cells
+from benchmarks.harness.scores import cells, shown
 from tidecast.arrays import Bools, Float
 from tidecast.files.history import History
 from tidecast.online.forecaster import Forecaster
@@ -83,10 +83,8 @@ def _labelled(args: argparse.Namespace) -> dict[str, float]:
 def _label_score(series: Sequence[Labelled], threshold: float) -> LabelScore:
     alarms = reported([labelled.history for labelled in series], threshold)
     score = score_alarms((labelled, alarms[labelled.history.series]) for labelled in series)
-    shown = f"{threshold:.0f}" + (" (default)" if threshold == DEFAULT else "")
-    print(
-        cells([shown, f"{score.score:.1f}", f"{score.found} of {score.windows}", str(score.false_alarms)]), flush=True
-    )
+    name = f"{threshold:.0f}" + (" (default)" if threshold == DEFAULT else "")
+    print(cells([name, f"{score.score:.1f}", f"{score.found} of {score.windows}", str(score.false_alarms)]), flush=True)
     return score
 
 
@@ -104,7 +102,7 @@ def _spliced(args: argparse.Namespace) -> dict[str, float]:
     ours = made["Tidecast"]
     print("\n| calm series | false in 5,000 |\n|---|---:|")
     for trial in trials["calm"]:
-        print(cells([trial.kind, f"{faults.false_per_5000([trial], ours):.1f}"]))
+        print(cells([trial.kind, shown(faults.false_per_5000([trial], ours), "{:.1f}")]))
     return {
         "spliced_false_per_5000": faults.false_per_5000(trials["calm"], ours),
         "spliced_spikes_found_share": faults.found_share(trials["spikes"], ours),
@@ -115,7 +113,8 @@ def _spliced(args: argparse.Namespace) -> dict[str, float]:
 def _spliced_line(name: str, trials: dict[str, list[Trial]], alarms: Alarms) -> str:
     delays = [delay for trial in trials["steps"] for delay in faults.delays(trial, alarms)]
     shares = [f"{100 * faults.found_share(trials[fault], alarms):.0f} %" for fault in ("spikes", "steps")]
-    return cells([name, f"{faults.false_per_5000(trials['calm'], alarms):.1f}", *shares, f"{np.median(delays):.0f}"])
+    false = shown(faults.false_per_5000(trials["calm"], alarms), "{:.1f}")
+    return cells([name, false, *shares, f"{np.median(delays):.0f}"])
 
 
 def reported(histories: Iterable[History], threshold: float) -> dict[str, Bools]:

@@ -103,9 +103,9 @@ def _helper() -> Iterator[None]:
             yield
             code = process.wait(PATIENCE_S + PATIENCE * (time.monotonic() - began))
             if code != 0:
-                log.warning("compiling in one process", error=f"the helper ended with exit code {code}")
+                log.warning("compiling in one process", error=f"the helper process ended with exit code {code}")
         except subprocess.TimeoutExpired:
-            log.warning("compiling in one process", error="the helper takes too long")
+            log.warning("compiling in one process", error="the helper process takes too long")
         finally:
             process.kill()
 

@@ -167,7 +167,7 @@ def recreated(case: Case) -> Iterator[Finding]:
         )
         problem += f"{last}: the stream was recreated"
         if above:
-            problem += f", and they cannot be answered, for {' and '.join(above)} hold higher ids than theirs"
+            problem += f", and they cannot be answered, because {' and '.join(above)} hold higher ids than theirs"
         remedy = (
             f"rename {' and '.join(above)}; the worker then goes on" if above else "start a worker: it answers them"
         )

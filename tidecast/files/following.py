@@ -112,7 +112,7 @@ class _Lines:
         if not empty:
             return layout
         kept = [place for place, name in enumerate(layout.values) if name not in empty]
-        note = f"not used, for they begin without a value: {', '.join(sorted(empty))}"
+        note = f"not used, because they begin without a value: {', '.join(sorted(empty))}"
         return replace(
             layout,
             values=tuple(layout.values[place] for place in kept),

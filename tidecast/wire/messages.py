@@ -174,13 +174,16 @@ class Forecasts:
         Null stands for an omitted field; a field that all forecasts omit is left out.
         """
         columns: dict[str, Column] = {name: getattr(self, name) for name in ("id", *_FORECAST_FIELDS)}
-        columns["level"] = [self.level] * len(self)
-        columns["filled"] = [_item(self.filled, i) or None for i in range(len(self))] if any(self.filled) else []
-        encoded = (
-            (name, orjson.dumps(values) if name in _TEXTS else _as_texts(values))
+        filled = np.asarray(self.filled)
+        columns["filled"] = [number or None for number in filled.tolist()] if filled.any() else []
+        columns["level"] = [self.level]
+        encoded = {
+            name: orjson.dumps(values) if name in _TEXTS else _as_texts(values)
             for name, values in (columns | self.more).items()
-        )
-        return [(name, texts) for name, texts in encoded if texts]
+        }
+        if level := encoded["level"]:  # one number for all forecasts
+            encoded["level"] = b"[%b]" % b",".join([level[1:-1]] * len(self))
+        return [(name, texts) for name, texts in encoded.items() if texts]
 
 
 def _item(values: Column, i: int) -> Any:

@@ -247,15 +247,9 @@ def rows_in(stored: Mapping[int, bytes], newest: bytes, length: int, appended: i
         if held >= length or not raw:
             break
         due = min(BLOCK, appended - BLOCK * number, length - held)
-        try:
-            its_number, filled = BLOCK_HEADER.unpack_from(raw)
-            if its_number != number:
-                break
-            has = len(raw) - BLOCK_HEADER.size
-            if has % row or has < due * row:
-                raise ValueError(f"block {number} has {has} bytes of {due * row}")
-        except (struct.error, ValueError) as exc:
-            raise _cut_short(raw, exc) from exc
+        filled = _filled_in(raw, number, due, row)
+        if filled is None:
+            break
         parts.append(raw[len(raw) - due * row :])
         held += due
         if filled:
@@ -263,6 +257,30 @@ def rows_in(stored: Mapping[int, bytes], newest: bytes, length: int, appended: i
     parts.reverse()
     rows = np.frombuffer(b"".join(parts), np.float64).reshape(-1, width)
     return rows, [(bits, held - first, held - stop) for bits, first, stop in marks]
+
+
+def _filled_in(raw: bytes, number: int, due: int, row: int) -> int | None:
+    """Return the bits of the filled rows of a block; None if it has another number.
+
+    Args:
+        raw: the block.
+        number: of the block.
+        due: the rows that it must hold.
+        row: the bytes of a row.
+
+    Raises:
+        StateError: the block is cut short.
+    """
+    try:
+        stored_number, filled = BLOCK_HEADER.unpack_from(raw)
+        if stored_number != number:
+            return None
+        has = len(raw) - BLOCK_HEADER.size
+        if has % row or has < due * row:
+            raise ValueError(f"block {number} has {has} bytes of {due * row}")
+    except (struct.error, ValueError) as exc:
+        raise _cut_short(raw, exc) from exc
+    return int(filled)
 
 
 def bins_in(stored: Mapping[int, bytes], season: int, profile: Any) -> Float32:

@@ -108,7 +108,7 @@ if wait_for ~= '' then
   if needed then redis.call('XTRIM', forecasts, 'MINID', needed) end
   if crowded(n) then
     local remedy = needed and ': let it read on, or raise worker.forecasts_kept' or
-      ', for there is no such group: create it with XGROUP CREATE ' .. forecasts .. ' ' .. wait_for ..
+      ', because there is no such group: create it with XGROUP CREATE ' .. forecasts .. ' ' .. wait_for ..
       ' 0, or correct worker.wait_for_group'
     return redis.error_reply('FULL ' .. forecasts .. ' holds ' .. redis.call('XLEN', forecasts) ..
       ' entries that group ' .. wait_for .. ' has not acknowledged' .. remedy)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.settings(**quick())
         (b"b", b"", "the state of 'b': state format none, this program reads "),
         (b"b", None, "the state of 'b': a state of 40 bytes is cut short"),
         (b"\xff\xfe", b"x", "state has a field b'\\xff\\xfe', which is not UTF-8: delete this field"),
-        (b"b\x1fnew", b"x", "the field 'b\\x1fnew' is no part of a state: delete this field"),
+        (b"b\x1fnew", b"x", "the field 'b\\x1fnew' is not part of a state: delete this field"),
     ],
 )
 def test_a_field_that_no_worker_wrote_is_named(

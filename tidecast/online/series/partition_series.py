@@ -129,7 +129,8 @@ class PartitionSeries:
 
     def names_of(self, numbers: Int64) -> list[str]:
         """Return the names of the series of these numbers."""
-        return [self.entry(number).series for number in numbers.tolist()]
+        listed = self.names.listed
+        return [listed[number] for number in numbers.tolist()]
 
     def add_series(self, series: str, ts: int) -> None:
         """Begin a state for a new series; its window holds the rows of its model's history before the first reading.

@@ -15,12 +15,13 @@ class SeriesNames:
 
     Attributes:
         names: the table.
+        listed: all names by number, those of removed series too.
     """
 
     def __init__(self) -> None:
         self._size = 0  # of the text
         self._known: dict[str, tuple[int, int]] = {}  # where a feature's name begins in the text, and its length
-        self._count = 0
+        self.listed: list[str] = []
         self.names = Names(
             np.full(_SMALLEST, ODD),
             np.zeros(_SMALLEST // 2, np.uint64),
@@ -31,10 +32,10 @@ class SeriesNames:
 
     def add(self, series: str) -> None:
         """Add the series of the next number."""
-        number = self._count
-        self._count += 1
-        if 2 * self._count > len(self.names.slots):
-            self._grow(4 * self._count)
+        number = len(self.listed)
+        self.listed.append(series)
+        if 2 * len(self.listed) > len(self.names.slots):
+            self._grow(4 * len(self.listed))
         begin, length = self._append(series)
         self.names.series[number] = begin, length
         self.names.hashes[number] = hash_of(self.names.text, begin, length)
@@ -82,7 +83,7 @@ class SeriesNames:
             series=np.pad(old.series, ((0, more), (0, 0))),
             features=np.pad(old.features, ((0, more), (0, 0), (0, 0))),
         )
-        for number in range(self._count - 1):
+        for number in range(len(self.listed) - 1):
             _insert(self.names, number)
 
 

@@ -305,7 +305,7 @@ def decode_all(fields: Mapping[str, bytes]) -> dict[str, SeriesState]:
         elif _PLACE.fullmatch(place):
             blocks.setdefault(series, {})[int(place)] = raw
         else:
-            raise StateError(f"the field {name!r} is no part of a state: delete this field")
+            raise StateError(f"the field {name!r} is not part of a state: delete this field")
     try:
         states = SeriesState.decode_many([*heads.values()], [blocks.get(series, {}) for series in heads])
     except StateError as exc:
