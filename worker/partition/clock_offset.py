@@ -20,6 +20,7 @@ class ClockOffset:
         self._clock = clock
         self._monotonic = monotonic
         self._difference_s = clock() - monotonic()  # it only changes if the clock is set
+        self._moved_s = 0.0  # by how much it was set last
         self._ms: float | None = None  # by how much the clock is ahead, or less; None: not known
         self._waited_at = -math.inf
 
@@ -39,27 +40,28 @@ class ClockOffset:
         much it is: either clock may have been set since.
         """
         ahead_ms = read_at * 1000 - newest_ms
-        if self._was_set():
+        if self._was_set_since(read_at):
             return
         if self._ms is None or ahead_ms < self._ms or 0 <= read_at - self._waited_at < PROMPT_S:
             self._ms = ahead_ms
 
     def of_ids_ms(self, now: float) -> int | None:
-        """Return the time by the clock of the ids; None if the worker's clock was set a moment ago, maybe after `now`.
+        """Return the time by the clock of the ids; None if the worker's clock was set after `now`.
 
         Args:
             now: epoch seconds by the worker's clock.
         """
-        return None if self._was_set() else round(now * 1000 - (self._ms or 0))
+        return None if self._was_set_since(now) else round(now * 1000 - (self._ms or 0))
 
-    def _was_set(self) -> bool:
-        """Return whether the clock was set since the last call; the offset is then that of the new time."""
-        difference_s = self._clock() - self._monotonic()
+    def _was_set_since(self, at: float) -> bool:
+        """Return whether the clock was set after it showed this time; the offset is then that of the new time."""
+        clock_s = self._clock()
+        difference_s = clock_s - self._monotonic()
         moved_s = difference_s - self._difference_s
         self._difference_s = difference_s
-        if abs(moved_s) < JUMP_S:
-            return False
-        self._waited_at = -math.inf
-        if self._ms is not None:
-            self._ms += 1000 * moved_s
-        return True
+        if abs(moved_s) >= JUMP_S:
+            self._moved_s = moved_s
+            self._waited_at = -math.inf
+            if self._ms is not None:
+                self._ms += 1000 * moved_s
+        return self._moved_s != 0.0 and abs(at - clock_s + self._moved_s) < abs(at - clock_s)
