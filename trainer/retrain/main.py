@@ -17,21 +17,21 @@ import contextlib
 import json
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
-ENDED, FAILED, BAD_SETTINGS, ORPHANED = 0, 1, 2, 3  # exit codes
+from trainer.parent import ORPHANED, STDIN, end_with_parent
+
+ENDED, FAILED, BAD_SETTINGS = 0, 1, 2  # exit codes, beside ORPHANED
 NICEST = 19
 AUTOGROUP = Path("/proc/self/autogroup")
-STDIN = 0
 
 
 def main() -> int:
     """Read the request, lower the priority if requested, and retrain."""
     line = _first_line()
     # Start this thread before the priority is lowered: on a busy machine it could else wait long to run.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if _is_to_step_aside(line):
         step_aside()
     from tidecast.log import begin_log
@@ -118,13 +118,6 @@ def _first_line() -> bytes:
             os._exit(ORPHANED)
         line += more
     return line
-
-
-def _end_with_parent() -> None:
-    """End the process at once when standard input ends."""
-    while os.read(STDIN, 65_536):
-        pass
-    os._exit(ORPHANED)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from trainer.fit.backend import keras, lean_imports
 from trainer.fit.keras_models import build
 from trainer.fit.own_networks import Problem
 from trainer.fit.training_set import TrainingSet, prepare
+from trainer.parent import end_with_parent
 from trainer.tuning.tune import AGAIN, DATA, JOB, TRIALS, SearchJob, SearchTrials, Trial
 
 with lean_imports():
@@ -141,4 +142,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(Path(sys.argv[1]))

@@ -161,8 +161,10 @@ def _search(history: History, settings: Settings, epochs: int, on_trials: Callab
 
 
 def _child(folder: Path, log: int) -> int:
+    """Run the child until it ends; it ends too if this process is killed, because its standard input ends then."""
     command = child_command("trainer.tuning.child", str(folder))
-    return subprocess.run(command, stdout=log, stderr=log, check=False).returncode  # noqa: S603 - ourselves
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as child:  # noqa: S603 - ourselves
+        return child.wait()
 
 
 def _read(folder: Path) -> list[Trial]:

@@ -23,8 +23,9 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, passed_settings
 from tidecast.wire import EVENTS, Event, partition_of
 from trainer import pipeline
+from trainer.parent import ORPHANED
 from trainer.retrain.live_stats import drifts_since, live_errors
-from trainer.retrain.main import BAD_SETTINGS, ENDED, ORPHANED
+from trainer.retrain.main import BAD_SETTINGS, ENDED
 from trainer.retrain.run import RetrainRequest, Summary, run
 
 # One epoch, no network of a cohort, and no stepping aside: the suite is in haste.

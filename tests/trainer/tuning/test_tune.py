@@ -1,6 +1,10 @@
 """The search: a child process that may end and go on, a choice by the validation part alone."""
 
+import os
 import resource
+import select
+import subprocess
+import sys
 import warnings
 from contextlib import chdir
 from dataclasses import dataclass, replace
@@ -114,6 +118,21 @@ def test_the_child_that_tunes_is_ours_in_a_directory_full_of_namesakes(interrupt
     """It has made its trials, and imported none of the files there."""
     assert tune.AGAIN == interrupted.codes[0]
     assert not list(interrupted.namesakes.rglob("imported"))
+
+
+def test_the_child_ends_when_the_command_is_killed(tmp_path: Path) -> None:
+    """It would go on for hours, and the next command would start another one in the same folder."""
+    os.mkfifo(tmp_path / tune.JOB)  # the child waits for its job
+    command = "import sys; from pathlib import Path; from trainer.tuning import tune; tune._child(Path(sys.argv[1]), 2)"
+    with (
+        subprocess.Popen([sys.executable, "-c", command, str(tmp_path)]) as parent,
+        (tmp_path / tune.JOB).open("wb", buffering=0) as job,  # opens when the child does
+    ):
+        parent.kill()
+        parent.wait()
+        reader = select.poll()
+        reader.register(job, select.POLLERR)
+        assert reader.poll(60_000), "the child still waits for its job"
 
 
 def test_a_history_too_short_for_a_network_is_refused_with_the_reason(tmp_path: Path) -> None:
