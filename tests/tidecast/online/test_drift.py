@@ -19,7 +19,9 @@ from tidecast.online.kernels.detection.drift_sums import (
     ERRORS_MOST,
     JUMP_RETURNS,
     JUMP_STAYS,
+    MOST_SILENCE,
     NOTHING,
+    OFTEN,
     SILENCE,
     USUAL,
     WARM_UP,
@@ -195,6 +197,22 @@ def test_unchanged_series_raise_fewer_alarms_than_one_in_5000_readings(season: i
     """Twenty made-up series of 5,000 readings each."""
     made = [seasonal(5000, seed) if season else noise(5000, seed) for seed in range(20)]
     assert len([alarm for seed, y in enumerate(made) for alarm in detected(y, noise(5000, 100 + seed), season)]) < 20
+
+
+def test_a_series_that_often_changes_is_reported_more_and_more_rarely() -> None:
+    """A tank that is filled at odd hours raised an alarm every 200 readings; each one doubles the silence after it."""
+    often = np.tile([1.0] * 400 + [30.0] * 100, 40)
+    alarms = places(often)
+    assert len(alarms) < len(often) / 1500
+    assert (np.diff(alarms) > np.minimum(SILENCE * 2.0 ** np.arange(len(alarms) - 1), MOST_SILENCE)).all()
+    calm = np.ones(OFTEN + MOST_SILENCE)
+    again = places(np.r_[often, calm, often[:1500]])[len(alarms) :]
+    assert [440, 941, 1440] == [at - len(often) - len(calm) for at in again]
+
+
+def places(errors: Float) -> list[int]:
+    """Return the readings at which a change was detected on a series with such errors."""
+    return [at for at, _ in detected(np.zeros(len(errors)), errors)]
 
 
 @unhurried

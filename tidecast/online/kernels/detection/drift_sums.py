@@ -10,6 +10,8 @@ from tidecast.wire.state_format import DRIFT, numbers_in
 ERRORS_ROSE, LEVEL_MOVED, SEASON_CHANGED, MODEL_DEGRADED, NOTHING = range(5)
 WARM_UP = 48  # readings for learning the usual values before the first alarm
 SILENCE = 100  # readings without another alarm after an alarm
+OFTEN = 2000  # readings: if the former silence ended fewer ago, the next one is twice as long
+MOST_SILENCE = 3200
 USUAL = 1000.0  # readings in a running mean at most
 CUT = 5.0  # means: a larger value counts as this many
 ERRORS_ALLOWED, ERRORS_MOST = 1.0, 120.0  # in means of the absolute error
@@ -78,7 +80,10 @@ def detect_drift(
         jumped = drift.stayed > 0
         old_level = drift.near if jumped else drift.center
         new_level = y if jumped else old_level + drift.shift
+        often = drift.quiet > 0 and drift.seen < drift.quiet + OFTEN
+        silence = min(2 * drift.quiet, MOST_SILENCE) if often else SILENCE
         begin_drift(address)
+        drift.quiet = silence
         drift.statistic = statistic
         drift.near = old_level
         drift.jump = new_level - old_level
@@ -87,9 +92,11 @@ def detect_drift(
 
 @part_exactly
 def begin_drift(address: int) -> None:
-    """Start the drift numbers at an address again after an alarm, and raise no other alarm for a while."""
+    """Start the drift numbers at an address again after a change; raise no alarm for a while, or the rest of one."""
+    drift = drift_at(address)
+    silence = max(SILENCE, drift.quiet - drift.seen)
     clear_drift(address)
-    drift_at(address).quiet = SILENCE
+    drift.quiet = silence
 
 
 @part_exactly
