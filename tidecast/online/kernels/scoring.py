@@ -34,7 +34,9 @@ from tidecast.online.kernels.detection.watching import (
     OLD_LEVEL,
     SLOWLY,
     USUAL_JUMP,
+    is_counter,
     is_unusual_jump,
+    onwards,
     wanders,
     watch_reading,
 )
@@ -172,10 +174,11 @@ def _score_batch(
         blended = blend(record.errors, record.evidence, answers[i], weights)
         lstm_weight = weights[LSTM]  # taken before the guard may change the weights
         guarded = guarded_forecast(record.guard, answers[i, NAIVE], blended, readings.moves[i], weights)
+        guarded = onwards(record.watch, answers[i, NAIVE], guarded)
         scores.new_model[i] = new_model
         scores.drift[i] = NOTHING
         if judged and readings.missing[i] == 0 and not math.isnan(error):  # over a gap, the error shows no drift
-            seasonal = _seasonal(record.answers, readings.seasons[i])
+            seasonal = _seasonal(record, readings.seasons[i])
             scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, seasonal, lstm_weight, wanders(record.watch))
         _join_level(at, record, scores, i, learned)
         _copy(record.answers, answers[i])
@@ -195,10 +198,12 @@ def _track(record: Any, at: int, y: float, error: float, levels: Float) -> None:
 
 
 @part_exactly
-def _seasonal(answers: Any, seasons: Int64) -> tuple[float, float]:
-    """Return the forecasts of two seasons, that of the shorter one first."""
-    first = float(answers[_SEASONAL])
-    second = float(answers[_LONG_SEASONAL])
+def _seasonal(record: Any, seasons: Int64) -> tuple[float, float]:
+    """Return the forecasts of two seasons, that of the shorter one first; NaN for a counter, which repeats no level."""
+    if is_counter(record.watch):
+        return math.nan, math.nan
+    first = float(record.answers[_SEASONAL])
+    second = float(record.answers[_LONG_SEASONAL])
     return (second, first) if 0 < seasons[1] < seasons[0] else (first, second)
 
 

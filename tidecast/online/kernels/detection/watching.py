@@ -23,6 +23,7 @@ LEAST_RUN = 5.0  # readings without a change, at least
 CHANGING = 0.2  # share of readings that change the value: a series with fewer is not watched
 ONE_WAY = 0.02  # a series with a smaller share of changes upwards, or downwards, is a counter
 VARIED = 100.0  # readings before a value can be stuck
+COUNTED = 2000.0  # the same of a counter: a day by the minute, in which its machine may have rested
 
 LIVE = 0.3  # a reading is live if it came after so much of the time between the readings, at least
 FEWEST_LIVE = 4.0  # live readings before a series is watched
@@ -53,7 +54,7 @@ WALK_STAYS = 50.0  # readings that must stay after a jump of such a series
 NEAR = 0.5  # of the jump: a reading stays if it has moved as far
 RETURNS = 3.0  # a reading that came back cancels this many that stayed
 STAYS, LEAST_STAYS, MOST_STAYS = 60.0, 6.0, 66.0  # readings that must stay, times the jump's size in means
-FORGOTTEN = 1 / 1450  # of the number of jumps, with each reading
+FORGOTTEN = 1 / 5000  # of the number of jumps, with each reading
 MOST_JUMPS = 1.5  # a series with more is one that jumps
 SAME_LEVEL = 100.0  # readings after a change of level in which only a larger one is reported
 UNUSUAL_JUMP = 3.0  # usual jumps: a larger one is reported even then
@@ -139,13 +140,11 @@ def _watch_changes(watch: Any, y: float, ts: float, facts: Float) -> int:
     if y != watch.value:
         return _change(watch, y, ts, facts)
     watch.run += 1
-    watch.lowest = min(watch.lowest, np.float32(y))
-    watch.highest = max(watch.highest, np.float32(y))
     if watch.stuck:
         return 0
     if watch.run <= watch.longest_run:
         watch.changing -= watch.changing / min(watch.seen + 1, USUAL)
-    if y != 0.0 and _varies(watch) and watch.run > max(LEAST_RUN, PAUSES * watch.longest_run):
+    if _may_be_stuck(watch, y) and watch.run > max(LEAST_RUN, PAUSES * watch.longest_run):
         watch.stuck = 1.0
         facts[STUCK_SINCE] = watch.changed_ts
         return STUCK
@@ -153,16 +152,42 @@ def _watch_changes(watch: Any, y: float, ts: float, facts: Float) -> int:
 
 
 @part_exactly
+def _may_be_stuck(watch: Any, y: float) -> bool:
+    """Return whether a value that does not change may be a fault.
+
+    The value 0 and the ends of the range where the series has paused before are not faults: a machine is off, a valve
+    is closed. A counter may rest for a night, so it must be known for longer.
+    """
+    ends = y == 0.0 or np.float32(y) == watch.lowest or np.float32(y) == watch.highest
+    least = COUNTED if is_counter(watch) else VARIED
+    return bool(not ends and watch.seen >= least and watch.changing > CHANGING)
+
+
+@part_exactly
 def _varies(watch: Any) -> bool:
     """Return whether the value changes often, upwards and downwards: the series is not a set point or a counter."""
     often = watch.seen >= VARIED and watch.changing > CHANGING
-    return bool(often and ONE_WAY < watch.rising < 1 - ONE_WAY)
+    return bool(often and not is_counter(watch))
+
+
+@part_exactly
+def is_counter(watch: Any) -> bool:
+    """Return whether the series only rises or only falls, but for its resets."""
+    return bool(watch.seen >= VARIED and not ONE_WAY < watch.rising < 1 - ONE_WAY)
+
+
+@part_exactly
+def onwards(watch: Any, last: float, forecast: float) -> float:
+    """Return the forecast, or the last value if the forecast of a counter turns back."""
+    back = forecast < last if watch.rising > 0.5 else forecast > last
+    return last if back and is_counter(watch) else forecast
 
 
 @part_exactly
 def _has_stood_at(watch: Any, y: float) -> bool:
     """Return whether the series usually stands still, and a reading lies within the values at which it has stood."""
-    return bool(watch.changing <= CHANGING and watch.lowest <= np.float32(y) <= watch.highest)
+    known = watch.lowest <= np.float32(y) <= watch.highest or y == watch.value
+    return bool(watch.changing <= CHANGING and known)
 
 
 @part_exactly
@@ -171,6 +196,9 @@ def _change(watch: Any, y: float, ts: float, facts: Float) -> int:
     events = 0
     if watch.seen == 0:
         watch.lowest = watch.highest = y
+    elif watch.run > 0 and not watch.stuck:
+        watch.lowest = min(watch.lowest, np.float32(watch.value))
+        watch.highest = max(watch.highest, np.float32(watch.value))
     longest = max(watch.longest_run, 1.0)
     if watch.stuck:
         events = UNSTUCK

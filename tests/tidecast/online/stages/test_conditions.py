@@ -1,0 +1,109 @@
+"""The conditions of series that behave as machines do: counters, valves, shifts, sensors with a measuring range."""
+
+import numpy as np
+
+from tidecast.arrays import Bools, Float
+from tidecast.online.batch import BatchResult
+from tidecast.online.forecaster import Forecaster
+from tidecast.settings import SeriesSettings
+
+BEGIN_MS = 1_699_941_600_000  # six o'clock
+MINUTE_MS = 60_000
+DAY = 1440  # minutes
+
+
+def results_of(values: Float) -> list[BatchResult]:
+    """Return the results of readings, one a minute."""
+    forecaster = Forecaster(SeriesSettings())
+    times = range(BEGIN_MS, BEGIN_MS + len(values) * MINUTE_MS, MINUTE_MS)
+    entries = [
+        (f"{ts}-0", {b"series": b"a", b"ts": b"%d" % ts, b"value": repr(y).encode()})
+        for ts, y in zip(times, values.tolist(), strict=True)
+    ]
+    batches = [entries[i : i + 500] for i in range(0, len(entries), 500)]
+    return [forecaster.handle(batch, int(batch[-1][1][b"ts"])) for batch in batches]
+
+
+def reported(values: Float, *kinds: str) -> list[tuple[str, int]]:
+    """Return the events of some kinds, each with its kind and its minute."""
+    return [
+        (event.kind, (int(event.facts["ts"]) - BEGIN_MS) // MINUTE_MS)
+        for result in results_of(values)
+        for event in result.events
+        if event.kind in kinds
+    ]
+
+
+def by_shifts(days: int) -> Bools:
+    """Return whether a machine runs, `(minutes,)`: for 16 hours of each day."""
+    running: Bools = np.arange(days * DAY) % DAY < 960
+    return running
+
+
+def parts(days: int) -> Float:
+    """Return the parts that a machine has made so far."""
+    made = np.random.default_rng(0).poisson(7, days * DAY) * by_shifts(days)
+    total: Float = np.cumsum(made).astype(np.float64)
+    return total
+
+
+def meter(minutes: int) -> Float:
+    """Return the readings of a meter that never rests."""
+    used: Float = 500 + np.cumsum(np.random.default_rng(0).uniform(3, 5, minutes))
+    return used
+
+
+def test_a_counter_has_no_season() -> None:
+    """Each day lies above the one before, so every midnight, where the profile begins again, looked like a drift."""
+    assert not [minute for _, minute in reported(meter(5 * DAY), "drift") if minute > DAY]
+
+
+def test_the_forecasts_of_a_counter_do_not_turn_back() -> None:
+    """They did at midnight; a machine that rests then had an anomaly each night."""
+    made = parts(5)
+    forecasts = [forecast for result in results_of(made) for forecast in result.forecasts]
+    later = [forecast for forecast in forecasts if forecast.origin >= BEGIN_MS + DAY * MINUTE_MS]
+    assert all(forecast.yhat >= forecast.y for forecast in later)
+    assert not [minute for _, minute in reported(made, "anomaly") if minute % DAY > 960 and minute >= DAY]
+
+
+def test_a_counter_that_stops_is_stuck() -> None:
+    """It is known after two thousand readings; from then on a stop is reported as that of any other value."""
+    used = meter(2600)
+    used[2500:2550] = used[2500]
+    used[2550:] -= used[2550] - used[2500] - 4
+    assert [("stuck", 2506), ("unstuck", 2550)] == reported(used, "stuck", "unstuck")
+
+
+def test_a_counter_that_rests_every_night_is_not_stuck() -> None:
+    """Its first nights are over before it is watched."""
+    assert [] == reported(parts(5), "stuck")
+
+
+def test_a_value_at_the_end_of_its_usual_range_is_not_stuck() -> None:
+    """A valve stays closed or open, and humid air stays at 100 %, for longer than ever before."""
+    rng = np.random.default_rng(0)
+    wide = np.round(70 + 25 * np.sin(np.arange(3000) / 40) + rng.normal(size=3000), 1)
+    wide[2000:2400] = 200
+    assert [] == reported(np.minimum(wide, 90), "stuck")
+
+
+def test_a_sensor_that_goes_to_its_limit_is_stuck_each_time() -> None:
+    """A value that was stuck does not become part of the usual range."""
+    y = np.round(70 + np.random.default_rng(0).normal(size=1500), 3)
+    y[600:700] = y[1000:1100] = 120
+    assert [600, 1000] == [minute // 100 * 100 for _, minute in reported(y, "stuck")]
+
+
+def test_a_machine_that_runs_by_shifts_changes_its_level_as_usual() -> None:
+    """The first changes are reported. The machine then ran for longer than it took to forget them."""
+    y = np.where(by_shifts(8), 22, 2) + 0.3 * np.random.default_rng(0).normal(size=8 * DAY)
+    assert 3 >= len(reported(y, "level_changed"))
+
+
+def test_experts_soon_answer_after_a_change_of_unit() -> None:
+    """For 700 readings each move was a shock, as the usual largest move grew by a hundredth with each reading."""
+    used = np.concatenate([meter(1000), 1000 * meter(1500)[1000:]])
+    forecasts = [forecast for result in results_of(used) for forecast in result.forecasts]
+    errors = np.array([forecast.error for forecast in forecasts[1350:]])
+    assert np.abs(errors).mean() < 0.3 * np.abs(np.diff(used[1349:])).mean()
