@@ -12,7 +12,7 @@ from tidecast.tools.repartition import repartition as change_partitions
 
 def repartition(
     *,
-    to: Annotated[int, typer.Option("--to", help="The wanted number of partitions.")],
+    to: Annotated[int, typer.Option("--to", help="The new number of partitions.")],
     timeout: Annotated[str, typer.Option(help="How long to wait for the workers, such as 30s.")] = "60s",
     as_json: JsonOption = False,
     installation: InstallationOptions,
