@@ -29,17 +29,22 @@ def archived(folder: Path, about: dict[bytes, bytes], series: bytes, since_ms: f
     """
     import pyarrow.parquet as parquet  # imported late: it takes a second, and is part of another extra
 
-    spans: list[tuple[tuple[int, int], Path]] = []
-    for path in folder.glob("*.parquet"):
-        metadata: dict[bytes, bytes] = parquet.read_metadata(path).metadata or {}
-        metadata.setdefault(ABOUT + GENERATION, b"0")
-        ours = all(metadata.get(ABOUT + name) == value for name, value in about.items())
-        if ours and id_pair(metadata[ABOUT + b"last"])[0] >= since_ms:
-            spans.append((id_pair(metadata[ABOUT + b"first"]), path))
-    for first, path in sorted(spans, reverse=True)[:MOST_FILES]:
+    for first, path in sorted(_files(folder, about, since_ms), reverse=True)[:MOST_FILES]:
         if first >= id_pair(until):
             continue
         table: Any = parquet.read_table(path, filters=[("series", "==", series)])
         for row in reversed(table.to_pylist()):
             if id_pair(row["id"]) < id_pair(until):
                 yield row["id"].decode(), {field["name"]: field["value"] for field in row["fields"]}
+
+
+def _files(folder: Path, about: dict[bytes, bytes], since_ms: float) -> Iterator[tuple[tuple[int, int], Path]]:
+    """Yield the files with this metadata that reach into the span, each with its first entry id."""
+    import pyarrow.parquet as parquet
+
+    for path in folder.glob("*.parquet"):
+        metadata: dict[bytes, bytes] = parquet.read_metadata(path).metadata or {}
+        metadata.setdefault(ABOUT + GENERATION, b"0")
+        ours = all(metadata.get(ABOUT + name) == value for name, value in about.items())
+        if ours and id_pair(metadata[ABOUT + b"last"])[0] >= since_ms:
+            yield id_pair(metadata[ABOUT + b"first"]), path
