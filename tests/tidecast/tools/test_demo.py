@@ -255,7 +255,7 @@ def test_for_programs_the_demo_prints_one_object_and_nothing_else(redis_server: 
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "TIDECAST_TRAIN__WARM_EPOCHS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "TIDECAST_TRAIN__EPOCHS": "1"},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
