@@ -101,7 +101,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
             ListenAddress(settings.worker.health_host, health_port, "worker.health_host", "--health-port")
         )
         log.info("health served", port=server.port)
-    if not _reached(settings, stop):
+    if not _reached(settings, health, stop):
         return
     present = PresentSettings(settings)
     with Schedule(
@@ -113,7 +113,7 @@ def run_schedule(settings: Settings, command: Sequence[str] = COMMAND, health_po
     log.info("schedule stopped")
 
 
-def _reached(settings: Settings, stop: Stop) -> bool:
+def _reached(settings: Settings, health: Health, stop: Stop) -> bool:
     """Wait for Redis; return False if stopped before.
 
     Raises:
@@ -127,7 +127,9 @@ def _reached(settings: Settings, stop: Stop) -> bool:
                 at_present(redis, settings)
         except RedisError as exc:
             _refuse_for_good(exc)
-            _report_start(limiter, "redis", explain(exc), pause_s)
+            error = explain(exc)
+            _report_start(limiter, "redis", error, pause_s)
+            health.show_ready(ready=False, failing=error)
             stop.wait(pause_s)
             pause_s = min(LONGEST_S, 2 * pause_s)
         else:
@@ -206,14 +208,11 @@ def _begin(settings: Settings, health: Health, stop: Stop) -> Worker | None:
         except RedisError as exc:
             _refuse_for_good(exc)
             meaning = meaning_of(exc)
-            if isinstance(meaning, Unavailable):
-                kind = "refused"
-                error = str(meaning)
-            else:
-                kind = "redis"
-                error = explain(exc)
+            kind = "refused" if isinstance(meaning, Unavailable) else "redis"
+            error = explain(exc) if meaning is exc else str(meaning)
             _report_start(limiter, kind, error, pause_s)
             health.failed(kind)
+            health.show_ready(ready=False, failing=error)
             stop.wait(pause_s)
             pause_s = min(LONGEST_S, 2 * pause_s)
     return None

@@ -11,7 +11,7 @@ from tidecast.moments import utc_text
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 WAITED_MS = 120_000  # how long an event may wait, in addition to `notify.group_wait`
-REFUSED_MS = 24 * 3_600_000  # how long a refused event is reported
+REFUSED_MS = 24 * 3_600_000  # how long an event that was refused, or may be lost, is reported
 TEST = "`tidecast notify --test` tries the address"
 
 
@@ -31,6 +31,10 @@ def notifications(case: Case) -> Iterator[Finding]:
         problem = f"an event was refused, and is not posted again, at {utc_text(record.refused_ms)}: {record.refusal}"
         remedy = f"correct notify.format or the receiver; the log of `tidecast notify` names the events, {TEST}"
         yield Finding("notifications", "error", problem, remedy)
+    if record.gap_ms > case.server_ms() - REFUSED_MS:
+        problem = f"events may have been trimmed before they were posted, as found at {utc_text(record.gap_ms)}"
+        remedy = "raise worker.events_kept and notify.rate, and let a process of `tidecast notify` run all the time"
+        yield Finding("notifications", "warning", problem, remedy)
     if record.failing_since_ms:
         problem = f"events have not been delivered since {utc_text(record.failing_since_ms)}: {record.error}"
         yield Finding("notifications", "error", problem, f"correct notify.url or the receiver; {TEST}")

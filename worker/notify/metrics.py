@@ -21,6 +21,9 @@ class NotifyMetrics:
         self._failures = Counter(
             "tidecast_notification_failures", "Messages that were not delivered at once.", registry=registry
         )
+        self._gaps = Counter(
+            "tidecast_notification_gaps", "Times that events may have been trimmed unread.", registry=registry
+        )
         lag = Gauge(
             "tidecast_notification_lag_seconds", "Age of the oldest event that is to be posted.", registry=registry
         )
@@ -32,6 +35,10 @@ class NotifyMetrics:
     def ended(self, result: str, events: int) -> None:
         """Count events by their result."""
         self._events.labels(result).inc(events)
+
+    def gap(self) -> None:
+        """Count that events may have been trimmed before they were posted."""
+        self._gaps.inc()
 
     def failed(self) -> None:
         """Count a message that was not delivered, and will be sent again."""

@@ -147,16 +147,21 @@ class Notifier:
         if not self._announced:  # not once more after each failure
             log.info("notifying", to=self._receiver.place)
             self._announced = True
-        self._warn_of_gaps()
+        self._warn_of_gaps(now)
         return True
 
-    def _warn_of_gaps(self) -> None:
-        """Log which streams may have lost events before they were read."""
+    def _warn_of_gaps(self, now: float) -> None:
+        """Log which streams may have lost events before they were read, and store that for the doctor."""
+        gaps = False
         for key, last in self._read.items():
             if last != OLDEST:
                 with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
                     info = cast("Any", self._redis.xinfo_stream(key))
-                    self._gap_reported = warn_of_gap(key, last, info) or self._gap_reported
+                    gaps = warn_of_gap(key, last, info) or gaps
+        if gaps:
+            self._gap_reported = True
+            self._metrics.gap()
+            self._store(now, gap_ms=round(now * 1000))
 
     def _look(self, now: float) -> None:
         """Read new events, unless enough are waiting."""
@@ -164,7 +169,7 @@ class Notifier:
             self._behind = True
             return
         if self._behind and not self._gap_reported:
-            self._warn_of_gaps()
+            self._warn_of_gaps(now)
         reply = self._reply()
         self._behind = any(len(entries) >= AT_ONCE for _, entries in reply)
         self._gap_reported = self._gap_reported and self._behind

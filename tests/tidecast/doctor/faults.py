@@ -18,6 +18,7 @@ from tests.tidecast.doctor.schedule_faults import (
     refused_events,
     run_died,
     run_failed,
+    trimmed_events,
     waiting_events,
 )
 from tests.tidecast.doctor.server_faults import (
@@ -222,5 +223,6 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (nobody_notifies, "notifications", "error", "start `tidecast notify`"),
     (not_delivered, "notifications", "error", "tidecast notify --test"),
     (refused_events, "notifications", "error", "correct notify.format"),
+    (trimmed_events, "notifications", "warning", "raise worker.events_kept and notify.rate"),
     (waiting_events, "notifications", "warning", "raise notify.rate"),
 ]

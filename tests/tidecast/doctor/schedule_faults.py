@@ -74,6 +74,11 @@ def refused_events(installation: Installation) -> Installation:
     return _notifies(installation, refused_ms=installation.began_ms, refusal="http://pager:80 answers 400 Bad Request")
 
 
+def trimmed_events(installation: Installation) -> Installation:
+    """Return a receiver that was away while more events came than are kept."""
+    return _notifies(installation, gap_ms=installation.began_ms)
+
+
 def waiting_events(installation: Installation) -> Installation:
     """Return a receiver that takes too few messages a minute."""
     installation.redis.delete("events")

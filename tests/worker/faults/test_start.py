@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.harness.servers.odd_servers import redis_with, saying, sentinel, without
+from tests.worker.harness import elsewhere
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
 from worker import main as program
@@ -81,6 +83,23 @@ def test_a_start_that_fails_again_and_again_is_logged_at_once_and_then_rarely(
     assert all(words in line["error"] for line in lines)
     assert 1 == lines[0]["times"]
     assert lines[-1]["times"] > 20
+
+
+@pytest.mark.parametrize("run", ["worker", "schedule"])
+def test_a_start_that_fails_shows_its_cause_at_readyz(settings: Settings, quarter: Quarter, run: str) -> None:
+    """An operator who asks an orchestrator why the program is not ready gets the sentence of the log."""
+    health = Health()
+    away = elsewhere(settings, f"redis://127.0.0.1:{free_port()}/0")
+    start = program._begin if run == "worker" else program._reached
+    assert not start(away, health, quarter)
+    body = b"".join(health._answer({"PATH_INFO": "/readyz"}, lambda *_: None)).decode()
+    assert body.startswith("503 Service Unavailable: ConnectionError:")
+
+
+def test_a_key_of_another_type_at_the_start_has_a_remedy(settings: Settings, redis: Redis, quarter: Quarter) -> None:
+    """The words of Redis name neither the key nor what to do."""
+    redis.rpush("partitions", "other")
+    assert "rename or delete it" in tries(settings, quarter)[0]["error"]
 
 
 def test_an_unknown_command_in_a_script_is_named(quarter: Quarter, redis_program: str, tmp_path: Path) -> None:

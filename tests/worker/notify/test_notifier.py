@@ -193,6 +193,10 @@ def test_a_backlog_needs_no_wait_and_trimmed_events_are_logged(
     again = Notifying(redis, settings, inbox, "two")
     again.run(4)
     assert "may have been trimmed unread" in caplog.text
+    assert 1 == again.count("tidecast_notification_gaps_total")
+    record = read_record(redis, "")
+    assert record
+    assert round(again.now * 1000) - 60_000 < record.gap_ms
     assert details[1:] == [*inbox.details(), *details[1 + len(inbox.details()) :]]
     assert 2 * AT_ONCE <= len(inbox.details())
 

@@ -30,6 +30,7 @@ class NotifyRecord:
         error: the reason.
         refused_ms: when the receiver last refused an event for good; 0: never.
         refusal: the reason.
+        gap_ms: when events were last found that may have been trimmed before they were posted; 0: never.
     """
 
     owner: str = ""
@@ -40,6 +41,7 @@ class NotifyRecord:
     error: str = ""
     refused_ms: int = 0
     refusal: str = ""
+    gap_ms: int = 0
 
 
 def read_record(redis: Redis, namespace: str) -> NotifyRecord | None:
@@ -58,4 +60,5 @@ def read_record(redis: Redis, namespace: str) -> NotifyRecord | None:
         text.get("error", ""),
         whole_number(raw.get(b"refused_ms")) or 0,
         text.get("refusal", ""),
+        whole_number(raw.get(b"gap_ms")) or 0,
     )
