@@ -53,6 +53,7 @@ def run(settings: Settings, health_port: int | None = None) -> None:
         place = ListenAddress(settings.worker.health_host, health_port, "worker.health_host", "--health-port")
         log.info("health served", port=health.serve(place).port)
     stop = stop_on_signals()
+    receiver.asked_to_stop = stop.is_set
 
     def make() -> Notifier:
         redis = connect(settings)  # raises while a cluster does not answer

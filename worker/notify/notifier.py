@@ -210,6 +210,8 @@ class Notifier:
                 body = body_of(self._settings.notify.format, events, self._settings.namespace, now_ms)
                 self._receiver.post(body)
         except DeliveryError as exc:
+            if exc.stopped:  # the next process posts the message
+                return
             if not exc.refused:
                 self._failed(now, group, exc)
                 return

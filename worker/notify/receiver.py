@@ -3,8 +3,9 @@
 import socket
 import ssl
 import threading
+import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
@@ -14,6 +15,8 @@ from tidecast import __version__
 from tidecast.errors import TidecastError
 from tidecast.settings import NotifySettings
 
+STOP_WITHIN_S = 0.25  # after a signal nobody waits for an answer
+WATCH = "time limit of a post"  # the name of the thread that ends a post
 REFUSALS = (400, 413, 422)  # the receiver will never take this body
 CRASH = 500  # the status of a receiver that has failed over this body, or over any
 LOGIN = "check the user and the password in notify.url, notify.token or notify.headers"
@@ -37,22 +40,26 @@ class DeliveryError(TidecastError):
     Attributes:
         refused: whether it will not take this message later either.
         splits: whether it may take a part of the message, since it has failed over the whole one.
+        stopped: whether this program must end, so that nobody waited for the answer.
     """
 
-    def __init__(self, reason: str, *, refused: bool = False, splits: bool = False) -> None:
+    def __init__(self, reason: str, *, refused: bool = False, splits: bool = False, stopped: bool = False) -> None:
         super().__init__(reason)
         self.refused = refused
         self.splits = splits
+        self.stopped = stopped
 
 
 class Receiver:
     """The web address that messages are posted to.
 
     Attributes:
+        asked_to_stop: returns whether the program must end; called often while a message is posted.
         place: its scheme, host and port, without user, password and path.
     """
 
     def __init__(self, settings: NotifySettings) -> None:
+        self.asked_to_stop: Callable[[], bool] = lambda: False
         parts = urlsplit(settings.url.get_secret_value())
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -73,15 +80,18 @@ class Receiver:
         """
         connection = self._connection()
         late = threading.Event()
+        done = threading.Event()
 
-        def give_up() -> None:  # the timeout of the socket is for one read; a slow sender could prolong it for ever
+        def watch() -> None:  # the timeout of the socket is for one read; a slow sender could prolong it for ever
+            ends_at = time.monotonic() + self._timeout_s
+            while (left_s := ends_at - time.monotonic()) > 0 and not self.asked_to_stop():
+                if done.wait(min(left_s, STOP_WITHIN_S)):
+                    return
             late.set()
             with suppress(OSError, AttributeError):  # it is closed already
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(self._timeout_s, give_up)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=watch, name=WATCH, daemon=True).start()
         try:
             connection.connect()
             if late.is_set():  # before there was a socket to shut down
@@ -90,9 +100,11 @@ class Receiver:
             status = connection.getresponse().status
         except (OSError, HTTPException, ValueError) as exc:
             closed = isinstance(exc, ConnectionResetError | BrokenPipeError) and not late.is_set()
-            raise DeliveryError(f"{self.place}: {self._reason(exc, late=late.is_set())}", splits=closed) from None
+            stopped = late.is_set() and self.asked_to_stop()
+            reason = self._reason(exc, late=late.is_set())
+            raise DeliveryError(f"{self.place}: {reason}", splits=closed, stopped=stopped) from None
         finally:
-            timer.cancel()
+            done.set()
             connection.close()
         if not 200 <= status < 300:
             refused = status in REFUSALS

@@ -15,10 +15,10 @@ from tests.harness.events import happen
 from tests.harness.nursery import Forked
 from tests.harness.patience import PATIENCE_S, until
 from tests.worker.harness import Impatient
-from tests.worker.notify.harness import TTL_S, Inbox
+from tests.worker.notify.harness import HANG, TTL_S, Inbox
 from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.partitions import at_present
-from tidecast.connection.records.notify_record import AFTER
+from tidecast.connection.records.notify_record import AFTER, read_record
 from tidecast.settings import NotifySettings, Settings
 from tidecast.wire import Event
 from worker.backoff import Backoff
@@ -42,9 +42,10 @@ def limited(settings: Settings, redis: Redis) -> Iterator[str]:
     redis.acl_deluser("tidecast-notifier")
 
 
-def notifying(url: str, inbox: Inbox, folder: Path) -> Forked:
+def notifying(url: str, inbox: Inbox, folder: Path, **more: str) -> Forked:
     """Start the command with secrets in all places."""
     notify = {"URL": f"http://me:hunter2@{inbox.address}/hunter2", "GROUP_WAIT": "0", "TIMEOUT": "1", "RATE": "6000"}
+    notify |= more
     variables = {f"TIDECAST_NOTIFY__{name}": value for name, value in notify.items()}
     environment = os.environ | variables | {"TIDECAST_REDIS_URL": url, "TIDECAST_NAMESPACE": NAMESPACE}
     return Forked("tidecast.cli.main", ["tidecast", "notify", "--health-port", "0"], folder, environment)
@@ -89,6 +90,22 @@ def test_it_waits_for_a_redis_that_is_away_and_goes_on_when_it_is_back(redis_pro
             process.send_signal(signal.SIGTERM)
             process.communicate(PATIENCE_S)
     assert 0 == process.returncode
+
+
+def test_a_signal_ends_it_while_the_receiver_hangs(redis: Redis, limited: str, tmp_path: Path) -> None:
+    """It does not wait for the answer, so that the next process can take over at once and post the message again."""
+    with Inbox() as inbox, notifying(limited, inbox, tmp_path, TIMEOUT="300") as process:
+        until(lambda: redis.hget(f"{NAMESPACE}:notify", f"after:{NAMESPACE}:events"))
+        inbox.answers.append(HANG)
+        redis.xadd(f"{NAMESPACE}:events", {"kind": "stuck", "detail": "0", "series": "a"})
+        until(lambda: inbox.heads)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(PATIENCE_S)
+    assert 0 == process.returncode
+    assert "not delivered" not in log
+    record = read_record(redis, NAMESPACE)
+    assert record
+    assert ("", 0) == (record.owner, record.failing_since_ms)
 
 
 def test_it_is_not_ready_while_redis_is_away() -> None:

@@ -19,7 +19,7 @@ from tidecast.errors import SettingsError
 from tidecast.settings import NotifySettings, load_settings
 from tidecast.wire import Event
 from worker.notify.messages import body_of, kinds_posted
-from worker.notify.receiver import LOGIN, DeliveryError, Receiver
+from worker.notify.receiver import LOGIN, WATCH, DeliveryError, Receiver
 
 MS = 1_700_000_000_000
 BEGAN, ENDED, NOW = "2023-11-14T22:13:20Z", "2023-11-14T22:18:20Z", "2023-11-14T23:13:20Z"
@@ -179,7 +179,7 @@ def test_a_slow_look_up_of_the_host_does_not_end_the_time_limit(inbox: Inbox, mo
     look_up = socket.getaddrinfo
 
     def look_up_slowly(*args: Any, **named: Any) -> Any:
-        until(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
+        until(lambda: WATCH not in {thread.name for thread in threading.enumerate()})
         return look_up(*args, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up_slowly)
