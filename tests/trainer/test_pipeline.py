@@ -1,6 +1,7 @@
 """The pipeline from histories to versions: shapes, company, warm starts and interruptions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from tests.harness.models import make_model
 from tests.trainer.harness import QUICK, SPEC, answering, cut, history, unreachable
 from tidecast.files.history import History
+from tidecast.models.known.inputs import KnownSeries
+from tidecast.models.known.values import KnownValues
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.online.forecaster import Forecaster
@@ -44,6 +47,24 @@ def test_changing_the_tail_changes_neither_scaler_nor_weights(settings: Settings
     assert first.header.curves == other.header.curves
     assert first.header.evidence.season == other.header.evidence.season == 12
     assert first.header.evidence.skill != other.header.evidence.skill
+
+
+def test_series_of_which_one_needs_a_known_input_are_trained_together(settings: Settings, store: ModelStore) -> None:
+    """The pattern of a file covers them all, and which inputs help is chosen series by series."""
+    plain = history("plain")
+    planned = history("planned", seed=1)
+    plan_ahead = np.random.default_rng(2).normal(size=len(planned.ts))
+    planned.values[1:, 0] += 3 * plan_ahead[1:]
+    values = KnownValues()
+    values.add("planned", "plan", planned.ts, plan_ahead)
+    progress: list[float] = []
+    for now_ms in (0, 1):  # also from the weights of a champion
+        given = [plain, replace(planned, known=KnownSeries("planned", values))]
+        options = TrainOptions(now_ms=now_ms, force=True, progress=progress.append)
+        train(given, SPEC, settings, store, options)
+    known = {name: store.load(name, 2)[1].spec.known for name in ("plain", "planned")}
+    assert {"plain": (), "planned": ("plan",)} == known
+    assert progress[: len(progress) // 2] == sorted(progress[: len(progress) // 2])
 
 
 def test_a_series_comes_out_the_same_whatever_its_company(settings: Settings, store: ModelStore) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -50,7 +51,7 @@ def train_series(members: Sequence[Screened], networks: Mapping[Cohort, Model], 
     """Train and judge a model for each series; keep its file.
 
     Args:
-        members: the series of a shard; their networks have the same inputs.
+        members: the series of a shard.
         networks: of the cohorts.
         place: the means.
 
@@ -105,11 +106,19 @@ def _result(
 
 
 def _fits(candidates: Sequence[Candidate], place: Workplace) -> dict[str, Fit]:
-    """Train the networks together, each from its champion's weights if they fit."""
+    """Train the networks of the same inputs together, each from its champion's weights if they fit."""
     able = [candidate for candidate in candidates if candidate.training_set.without_network is None]
-    if not able:
-        return {}
-    problems = [each.training_set.problem(each.parent and each.parent[1].weights) for each in able]
-    spec = able[0].training_set.spec
-    fits = place.fit(problems, spec, place.job.settings.train, on_epoch=place.on_epoch)
-    return {candidate.series: fitted for candidate, fitted in zip(able, fits, strict=True)}
+    fits: dict[str, Fit] = {}
+    # Which inputs known ahead help a series was chosen here, so a shard may hold networks of several shapes.
+    for _, group in groupby(sorted(able, key=_channels), _channels):
+        alike = list(group)
+        problems = [each.training_set.problem(each.parent and each.parent[1].weights) for each in alike]
+        is_last = len(fits) + len(alike) == len(able)
+        on_epoch = place.on_epoch if is_last else None  # the epochs of one group: the progress must not go back
+        fitted = place.fit(problems, alike[0].training_set.spec, place.job.settings.train, on_epoch=on_epoch)
+        fits |= dict(zip([each.series for each in alike], fitted, strict=True))
+    return fits
+
+
+def _channels(candidate: Candidate) -> int:
+    return candidate.training_set.spec.channels
