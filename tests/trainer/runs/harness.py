@@ -1,8 +1,6 @@
 """A scheduler of Dask with workers as processes, and engines that do as they are told."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +17,7 @@ TTL_S = 300.0  # Dask's own: on a busy machine a worker is silent for seconds wh
 
 
 class DaskCluster:
-    """A scheduler and forked workers on this machine, killed at the end of the block.
+    """A forked scheduler and forked workers on this machine, killed at the end of the block.
 
     Args:
         folder: for the workers' directories and logs.
@@ -65,17 +63,11 @@ class DaskCluster:
         kill(self.scheduler)
         self.scheduler = self._start_scheduler()
 
-    def _start_scheduler(self) -> subprocess.Popen[bytes]:
+    def _start_scheduler(self) -> Forked:
         options = ("--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard")
-        with self._log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(),
-                cwd=self._folder,
-            )
+        program = "tests.trainer.runs.dask_scheduler"
+        command = ("dask_scheduler", *options)
+        return Forked(program, command, self._folder, self._environment(), self._log, TRAININGS)
 
     @property
     def _log(self) -> Path:
@@ -90,7 +82,7 @@ class DaskCluster:
         }
 
 
-def kill(process: subprocess.Popen[bytes] | Forked) -> None:
+def kill(process: Forked) -> None:
     """Kill a process, also a stopped one."""
     process.kill()
     process.wait()

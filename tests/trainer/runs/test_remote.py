@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,23 +15,23 @@ from tests.harness.servers.s3 import ObjectServer, object_server, use
 from tests.trainer.harness import SPEC, cut, history
 from tests.trainer.runs.harness import DaskCluster
 from tidecast.errors import SettingsError
+from tidecast.files.history import History
 from tidecast.models.bucket.mirror import SEEN
 from tidecast.models.bucket.objects import Bucket
 from tidecast.models.known.inputs import KnownSeries
 from tidecast.models.known.values import KnownValues
 from tidecast.models.storage.training_runs import ended, running
 from tidecast.models.store import ModelStore
-from tidecast.settings import BucketSettings, Settings
+from tidecast.settings import BucketSettings, Settings, load_settings
 from tidecast.wire import Event
 from trainer.pipeline import TrainOptions, train
 from trainer.retrain.run import RetrainRequest, run
 from trainer.runs import plan
 from trainer.verdict import Verdict
 
-pytestmark = [
-    pytest.mark.keras,
-    pytest.mark.settings(train={"epochs": 2, "learning_rate": 0.02, "shared_epochs": 1}),
-]
+SHARD = 2  # series
+TRAIN = {"epochs": 2, "learning_rate": 0.02, "shared_epochs": 1}
+pytestmark = [pytest.mark.keras, pytest.mark.settings(train=TRAIN)]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, server: ObjectServer) -> I
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "SERIES", 2)
+    monkeypatch.setattr(plan, "SERIES", SHARD)
 
 
 def contents(store: ModelStore) -> dict[str, str]:
@@ -60,30 +61,48 @@ def contents(store: ModelStore) -> dict[str, str]:
     return {str(path.relative_to(store.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def rounds() -> list[list[History]]:
+    """Return the histories of a first training, one of them with a known input, and of a warm start."""
+    given = [history(f"s{i}", 400 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
+    values = KnownValues()
+    values.add("s*", "plan", given[0].ts, np.round(given[0].values[:, 0], 1))
+    given[0] = replace(given[0], known=KnownSeries("s0", values))
+    return [[cut(each, 380) for each in given], given]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelStore, list[list[Verdict]]]:
+    """The store and the verdicts of a first training and a warm start in this process."""
+    store = ModelStore(tmp_path_factory.mktemp("local"))
+    settings = load_settings(store=store.root, train=TRAIN)
+    with mock.patch.object(plan, "SERIES", SHARD):
+        return store, [train(each, SPEC, settings, store, TrainOptions(now_ms=at)) for at, each in enumerate(rounds())]
+
+
 @pytest.mark.parametrize("in_bucket", [False, True])
 def test_the_models_are_those_of_one_process_byte_by_byte(
-    settings: Settings, tmp_path: Path, cluster: DaskCluster, server: ObjectServer, *, in_bucket: bool
+    settings: Settings,
+    store: ModelStore,
+    local: tuple[ModelStore, list[list[Verdict]]],
+    cluster: DaskCluster,
+    server: ObjectServer,
+    *,
+    in_bucket: bool,
 ) -> None:
     """Of the series, one with a known input, and of their cohort, also after a warm start; so are the verdicts.
 
     With a bucket the worker sees no file of the driver, and no object of the run is left.
     """
-    remote, local = (ModelStore(tmp_path / name) for name in ("remote", "local"))
-    bucket = BucketSettings(url=server.url if in_bucket else "")
-    mine = settings.model_copy(update={"bucket": bucket, "store": remote.root})
-    given = [history(f"s{i}", 400 + 10 * i, seed=i) for i in range(3)] + [history("short", 20)]
-    values = KnownValues()
-    values.add("s*", "plan", given[0].ts, np.round(given[0].values[:, 0], 1))
-    given[0] = replace(given[0], known=KnownSeries("s0", values))
-    for now_ms, histories in enumerate(([cut(each, 380) for each in given], given)):
-        options = TrainOptions(now_ms=now_ms)
-        expected = train(histories, SPEC, settings, local, options)
-        assert expected == train(histories, SPEC, mine, remote, TrainOptions(now_ms=now_ms, scheduler=cluster.address))
-    assert contents(local) == contents(remote)
-    assert ("plan",) == local.load("s0")[1].spec.known
+    expected_store, expected = local
+    mine = settings.model_copy(update={"bucket": BucketSettings(url=server.url if in_bucket else "")})
+    for now_ms, (histories, verdicts) in enumerate(zip(rounds(), expected, strict=True)):
+        options = TrainOptions(now_ms=now_ms, scheduler=cluster.address)
+        assert verdicts == train(histories, SPEC, mine, store, options)
+    assert contents(expected_store) == contents(store)
+    assert ("plan",) == store.load("s0")[1].spec.known
     assert (Bucket(server.url).tags("runs"), len(Bucket(server.url).tags("pointers"))) == ({}, 3 * in_bucket)
-    assert len(remote.shared.versions("value every 3600 s")) == 2
-    assert [2, 2, 2, None] == [verdict.version for verdict in expected]
+    assert len(store.shared.versions("value every 3600 s")) == 2
+    assert [2, 2, 2, None] == [verdict.version for verdict in expected[-1]]
 
 
 def test_a_training_in_another_store_leaves_the_bucket_alone(
