@@ -1,4 +1,4 @@
-"""The programs of a benchmark, forked; `cold`, `startup` and `retrain` start theirs as users do."""
+"""The programs of a benchmark, forked; `cold` and `startup` start theirs as users do."""
 
 import multiprocessing
 import os
@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import pytest
 
-from benchmarks.harness import processes
-from tests.harness.nursery import Forked, fork
+from benchmarks.harness import processes, tutorial
+from tests.harness.nursery import TRAININGS, WORKERS, Forked
 
 
 class ForkedModule(Forked):
@@ -23,10 +23,11 @@ class ForkedModule(Forked):
     def __init__(
         self, command: list[str], *, cwd: Path, env: Mapping[str, str], stderr: IO[bytes], **_pipes: Any
     ) -> None:
+        nursery = TRAININGS if command[2] == tutorial.__name__ else WORKERS
         reads, ours = multiprocessing.Pipe(duplex=False)
         theirs, writes = multiprocessing.Pipe(duplex=False)
         with reads, ours, theirs, writes:
-            self._process = fork(_run, command[2:], cwd, dict(env), reads, writes, stderr.name)
+            self._process = nursery.fork(_run, command[2:], cwd, dict(env), reads, writes, stderr.name)
             self.stdin = os.fdopen(os.dup(ours.fileno()), "w", encoding="utf-8")
             self.stdout = os.fdopen(os.dup(theirs.fileno()), encoding="utf-8")
 

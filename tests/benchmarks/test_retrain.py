@@ -31,6 +31,7 @@ def write(path: Path, series: int, rows: int) -> None:
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("forked_programs")
 def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """The run is beside a flow and without TensorFlow in the worker; otherwise it ends with an error."""
     figures = figures_of(capsys, "retrain", "--only", "flow", *FLOW)

@@ -1,5 +1,6 @@
 """All that a training imports on a worker of Dask: four seconds of a core, once for all that are forked."""
 
+import distributed.cli.dask_scheduler
 import distributed.cli.dask_worker
 
 import tidecast.cli.main

@@ -19,10 +19,11 @@ pytestmark = pytest.mark.keras
 SMALL = Spec(units=5, window=4)
 ARCHITECTURES = {
     "simple": SMALL,
-    "stacked and bidirectional": Spec(units=3, window=3, bidirectional=True, layers=2),
-    "features and relu": Spec(
-        units=4,
-        window=4,
+    "all that can differ": Spec(
+        units=3,
+        window=3,
+        bidirectional=True,
+        layers=2,
         features=("value", "wind", "rain"),
         activation="relu",
         target_transform="level",

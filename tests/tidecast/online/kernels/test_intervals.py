@@ -63,7 +63,8 @@ def test_an_interval_never_falls_far_below_the_errors() -> None:
 
 def test_a_reading_that_stands_still_unexpectedly_counts_fully() -> None:
     """Only errors below the mean are spared: one above it raises the mean as any other does."""
-    still, moving = Tracker(100, 5.0, 1.0), Tracker(100, 5.0, 1.0)
+    still = Tracker(100, 5.0, 1.0)
+    moving = Tracker(100, 5.0, 1.0)
     still.update(3.0, 0.9, still=True)
     moving.update(3.0, 0.9)
     assert still.mean_error == moving.mean_error > 1.0
@@ -146,7 +147,7 @@ def test_an_isolated_spike_of_any_size_is_soon_forgotten(shape: str, size: float
     values = _shape(shape)
     values[SPIKE] += size * values.std()
     values[SPIKE + 3 * SOON] += 20 * values[:SPIKE].std()
-    made = _made(values)
+    made = _made(values[: SPIKE + 3 * SOON + 1])
     assert (_widths(made[SPIKE + SOON]) <= 2 * _widths(made[SPIKE - 1])).all()
     assert made[SPIKE].anomaly_score > 1
     assert made[SPIKE + 3 * SOON].anomaly_score > 2
@@ -162,7 +163,7 @@ def test_two_spikes_widen_no_more_than_four_misses_do(shape: str, second: int) -
     values = _shape(shape)
     most = [0.0] * 3 + [4 * values.std()] * 2
     values[[SPIKE, second]] += 1e9
-    made = _made(values)
+    made = _made(values[: second + SOON + 1])
     assert (_widths(made[second + SOON]) <= np.maximum(most, math.exp(4 * RATE) * _widths(made[SPIKE - 1]))).all()
 
 
@@ -173,12 +174,12 @@ def test_a_spike_among_the_first_readings_is_forgotten_too(shape: str, at: int) 
 
     Where the spike is one of the first two readings, the usual move is hardly known yet.
     """
-    values = _shape(shape)
+    values = _shape(shape)[: at + SOON + 1]
     made = _made(values)
     several = range(at + SOON // 2, at + SOON)  # since the narrowest is so by chance
     clean = np.max([_widths(made[i]) for i in several], axis=0)
     for size in (1e3, 1e6, 1e12):
-        spoiled = values[: at + SOON + 1].copy()
+        spoiled = values.copy()
         spoiled[at] += size
         assert (_widths(_made(spoiled)[at + SOON]) <= (15 if at < 2 else 6) * clean).all()
 
@@ -238,7 +239,7 @@ def test_errors_that_stay_large_widen_the_interval() -> None:
     """Only the number of misses separates a spike from a change: 25 of them make a hundredfold."""
     values = _shape("noise")
     values[SPIKE:] = 50 + 100 * (values[SPIKE:] - 50)
-    made = _made(values)
+    made = _made(values[: SPIKE + 81])
     assert (_widths(made[SPIKE + 80]) > 30 * _widths(made[SPIKE - 1])).all()
 
 
