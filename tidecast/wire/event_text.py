@@ -5,7 +5,7 @@ from typing import Any
 
 from tidecast.durations import duration_text
 from tidecast.moments import utc_text
-from tidecast.wire.events import Event
+from tidecast.wire.events import DRIFTS, Event
 from tidecast.wire.ids import id_pair
 
 APART_MS = 60_000  # a reading's own time this far from the time of the commit is shown
@@ -47,7 +47,7 @@ def _figures(event: Event) -> Iterator[str]:
     elif event.kind == "level_changed" and {"old", "new"} <= set(facts):
         pace = "slowly " if facts.get("pace") == "slow" else ""
         yield f"{pace}from {facts['old']:.6g} to {facts['new']:.6g}" + (f", {lasted} ago" if lasted else "")
-    elif "value" in facts:
+    elif "value" in facts and event.kind not in DRIFTS:
         yield f"{facts['value']:.6g}"
         if lasted:  # a condition has ended
             yield f"after {lasted}"

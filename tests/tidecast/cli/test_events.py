@@ -171,6 +171,8 @@ def test_a_line_says_when_what_and_of_whom_within_the_width() -> None:
             {"value": 63.1, "old": 57.39294, "new": 63.3, "duration_ms": 480_000},
             "from 57.3929 to 63.3, 8m ago",
         ),
+        ("drift", {"value": 20.5}, "detail"),  # the value does not show what has changed
+        ("model_degraded", {"value": 20.5}, "detail"),
     ],
 )
 def test_the_figures_of_a_line_are_those_that_matter_for_its_kind(

@@ -8,10 +8,15 @@ import numpy as np
 from tidecast.arrays import Int64
 from tidecast.durations import duration_text
 from tidecast.online.batch import Batch
-from tidecast.online.drift import KINDS
 from tidecast.online.kernels.detection import watching
 from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS
-from tidecast.online.kernels.detection.drift_sums import LEVEL_MOVED, MODEL_DEGRADED, NOTHING
+from tidecast.online.kernels.detection.drift_sums import (
+    ERRORS_ROSE,
+    LEVEL_MOVED,
+    MODEL_DEGRADED,
+    NOTHING,
+    SEASON_CHANGED,
+)
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.series_entry import SeriesEntry
@@ -19,6 +24,7 @@ from tidecast.wire import Event
 from tidecast.wire.events import Fact
 
 SILENCES_AT_ONCE = 500  # events of silent series in one commit at most
+CHANGES = {ERRORS_ROSE: "the forecasts err more than before", SEASON_CHANGED: "the season has another shape"}
 
 
 def events_of(batch: Batch, series: PartitionSeries, scores: BatchScores) -> list[Event]:
@@ -114,7 +120,7 @@ def _drift(entry: SeriesEntry, kind: int, statistic: float, reading: dict[str, F
     if kind == MODEL_DEGRADED:
         version = entry.slot.version if entry.slot else None
         return Event("model_degraded", "its LSTM has lost its weight", entry.series, version, facts=reading)
-    detail = f"{KINDS[kind]}: {statistic:.2f} times the threshold"
+    detail = f"{CHANGES[kind]}: {statistic:.2f} times the threshold"
     return Event("drift", detail, entry.series, facts=reading)
 
 

@@ -58,6 +58,14 @@ def test_a_counter_has_no_season() -> None:
     assert not [minute for _, minute in reported(meter(5 * DAY), "drift") if minute > DAY]
 
 
+def test_the_event_of_a_drift_says_what_has_changed() -> None:
+    """In words, not by the name of a sum."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=1000) * np.where(np.arange(1000) < 700, 1, 12)
+    events = [event for result in results_of(y) for event in result.events if event.kind == "drift"]
+    assert [True] == [event.detail.startswith("the forecasts err more than before: 1.") for event in events[:1]]
+
+
 def test_the_forecasts_of_a_counter_do_not_turn_back() -> None:
     """They did at midnight; a machine that rests then had an anomaly each night."""
     made = parts(5)
