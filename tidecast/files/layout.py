@@ -14,7 +14,7 @@ import numpy as np
 from tidecast.errors import HistoryError
 from tidecast.files.columns import Column, Kind
 from tidecast.files.tables import Table, plain_name
-from tidecast.files.text import Text
+from tidecast.files.text import Text, why_no_number
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import RESERVED
 
@@ -171,12 +171,22 @@ def _target(
     if named:
         return named[-1], DEFAULT_TARGET, ()
     if not numeric:
-        raise HistoryError(
-            f"{table.source} has no value column among {_listed(table.columns)}: call the numbers 'value' "
-            "or name their column as target"
-        )
+        raise HistoryError(f"{table.source} {_why_no_target(table, rest)}")
     notes = (f"target {numeric[-1]!r}, the last of {len(numeric)} numeric columns",) if len(numeric) > 1 else ()
     return numeric[-1], numeric[-1], notes
+
+
+def _why_no_target(table: Table, rest: Sequence[str]) -> str:
+    """Return the reason why no column holds numbers: one may hold them in a form that is not read."""
+    for name in rest:
+        column = table.columns[name]
+        filled = np.flatnonzero(~column.missing())
+        first = column.text(int(filled[0])).strip() if column.is_text and len(filled) else ""
+        if any(character.isdigit() for character in first):
+            return f"has no column of numbers: {name[:40]!r} begins with {first[:40]!r}, which {why_no_number(first)}"
+    return (
+        f"has no value column among {_listed(table.columns)}: call the numbers 'value' or name their column as target"
+    )
 
 
 def _features(
