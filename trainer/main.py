@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from tidecast.errors import SettingsError
-from tidecast.files.history import Histories
+from tidecast.files.history import Histories, counted
 from tidecast.files.refusal import print_notes
 from tidecast.log import begin_log
 from tidecast.models.spec import Spec
@@ -54,7 +54,7 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
     print_notes(histories.all_notes)
     verdicts = [Verdict(refusal.series, "refused", refusal.reason) for refusal in histories.refused]
     if job.dry_run:
-        verdicts += [Verdict(h.series, "readable", f"{len(h)} readings") for h in histories.accepted]
+        verdicts += [Verdict(h.series, "readable", counted(len(h), "reading")) for h in histories.accepted]
     else:
         verdicts += _train(job, histories, spec, settings)
     _print(verdicts, as_json=as_json)

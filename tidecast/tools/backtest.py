@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.files.history import Histories, History, known_values
+from tidecast.files.history import Histories, History, counted, known_values
 from tidecast.files.refusal import Refusal, print_notes
 from tidecast.models.presets import preset
 from tidecast.models.spec import Spec
@@ -178,7 +178,7 @@ def trained_forecaster(
 def _too_short(history: History, test_size: float) -> Refusal:
     return Refusal(
         history.series,
-        f"{len(history)} readings are too few for a test part of {test_size:.0%}: "
+        f"{counted(len(history), 'reading')}, too few for a test part of {test_size:.0%}: "
         "add readings, or use a larger test size",
     )
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.errors import HistoryError
-from tidecast.files.history import History
+from tidecast.files.history import History, counted
 from tidecast.models.metrics import skill
 from tidecast.settings import Settings
 from trainer.evaluation.answers import blended, expert_answers, grid_of
@@ -80,7 +80,8 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
     max_gap = settings.series.max_gap
     if len(history) < SHORTEST:
         raise HistoryError(
-            f"series {history.series!r}: {len(history)} readings, a report needs {SHORTEST}: bring a longer history"
+            f"series {history.series!r}: {counted(len(history), 'reading')}, and a report needs {SHORTEST}: "
+            "bring a longer history"
         )
     first, trained_on = _tail(history, header.span[1], settings)
     believed = history.believed[first:]

@@ -269,7 +269,7 @@ def test_series_without_answers_are_named_with_exit_code_3(
         *([s["series"] for s in answer[key]] for key in ("series", "refused")),
     )
     assert "row 32" in answer["refused"][0]["reason"]
-    assert "1 readings are too few for a test part of 20%" in answer["refused"][1]["reason"]
+    assert "1 reading, too few for a test part of 20%" in answer["refused"][1]["reason"]
     assert ["refused: bad:", "refused: few:"] == [" ".join(line.split()[:2]) for line in err.splitlines()[-2:]]
 
 

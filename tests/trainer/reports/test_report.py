@@ -186,7 +186,7 @@ def test_what_is_missing_is_named_with_the_remedy(store: ModelStore, tmp_path: P
         report(SERIES, make_history(), settings, store, tmp_path, version=7)
     with pytest.raises(HistoryError, match=r"has no 'b'.*--features"):
         report(SERIES, make_history(features=("a",)), settings, store, tmp_path)
-    with pytest.raises(HistoryError, match=r"1 readings, a report needs 2: bring a longer history"):
+    with pytest.raises(HistoryError, match=r"1 reading, and a report needs 2: bring a longer history"):
         report(SERIES, make_history(1, features=("a", "b")), settings, store, tmp_path)
 
 

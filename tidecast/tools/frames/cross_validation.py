@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from tidecast.errors import HistoryError, SettingsError
-from tidecast.files.history import History
+from tidecast.files.history import History, counted
 from tidecast.files.refusal import Refusal
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings
@@ -196,7 +196,7 @@ def _changes(history: History, cutoff: int) -> tuple[float, float]:
 def _too_short(histories: Sequence[History], cutoffs: Mapping[str, Sequence[int]]) -> list[Refusal]:
     remedy = "add readings, or use fewer windows or steps"
     return [
-        Refusal(history.series, f"{len(history)} readings are too few for the windows: {remedy}")
+        Refusal(history.series, f"{counted(len(history), 'reading')}, too few for the windows: {remedy}")
         for history in histories
         if not cutoffs[history.series]
     ]

@@ -89,7 +89,7 @@ def test_a_series_without_answers_is_warned_of_by_name() -> None:
     assert __file__ == warning.filename
     message = str(warning.message)
     assert message.startswith("2 of 3 series were left out or answered in part: 'bad': row 151 of the frame: y 'inf' ")
-    assert "'short': 3 readings are too few for the windows" in message
+    assert "'short': 3 readings, too few for the windows" in message
 
 
 @pytest.mark.keras
