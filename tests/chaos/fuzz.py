@@ -130,32 +130,37 @@ class Oracle:
     newest: list[dict[bytes, int]] = field(default_factory=lambda: [{} for _ in range(PARTITIONS)])
     placed: int = 0
 
-    def place(self, one: Drawn) -> tuple[int, str, dict[bytes, bytes]]:
+    def place(self, drawn: Drawn) -> tuple[int, str, dict[bytes, bytes]]:
         """Put a drawn reading in its place: (partition, entry id, fields); and remember how it must end."""
         entry_id = f"{EPOCH + self.placed}-0"
         self.placed += 1
-        home = partition_of(one.series.decode(), PARTITIONS) if one.named and one.series else 0
-        partition = (home + one.astray) % PARTITIONS
-        ts = self._ts(one, partition, EPOCH + self.placed - 1)
-        fields = {**({} if one.series is None else {b"series": one.series}), **one.more}
-        if one.value is not None:
-            fields[b"value"] = one.value
-        if one.when is not None:
-            fields[b"ts"] = one.when if isinstance(one.when, bytes) else _written(ts, one.iso)
-        self.ended[partition][self._end(one, partition, ts, fields)] += 1
+        home = partition_of(drawn.series.decode(), PARTITIONS) if drawn.named and drawn.series else 0
+        partition = (home + drawn.astray) % PARTITIONS
+        ts = self._ts(drawn, partition, EPOCH + self.placed - 1)
+        fields = {**({} if drawn.series is None else {b"series": drawn.series}), **drawn.more}
+        if drawn.value is not None:
+            fields[b"value"] = drawn.value
+        if drawn.when is not None:
+            fields[b"ts"] = drawn.when if isinstance(drawn.when, bytes) else _written(ts, drawn.iso)
+        self.ended[partition][self._end(drawn, partition, ts, fields)] += 1
         return partition, entry_id, fields
 
-    def _ts(self, one: Drawn, partition: int, id_ms: int) -> int:
-        if not isinstance(one.when, int):  # a reading without a time is a new one, and has the next millisecond
-            return max(id_ms, self.newest[partition].get(one.series or b"", 0) + 1)
-        return self.newest[partition].get(one.series or b"", EPOCH) + STEP_MS * one.when
+    def _ts(self, drawn: Drawn, partition: int, id_ms: int) -> int:
+        if not isinstance(drawn.when, int):  # a reading without a time is a new one, and has the next millisecond
+            return max(id_ms, self.newest[partition].get(drawn.series or b"", 0) + 1)
+        return self.newest[partition].get(drawn.series or b"", EPOCH) + STEP_MS * drawn.when
 
-    def _end(self, one: Drawn, partition: int, ts: int, fields: dict[bytes, bytes]) -> str:
+    def _end(self, drawn: Drawn, partition: int, ts: int, fields: dict[bytes, bytes]) -> str:
         size = sum(len(name) + len(value) for name, value in fields.items())
-        if not (one.named and one.sound and one.calm) or one.astray or isinstance(one.when, bytes) or size > 65_536:
+        if (
+            not (drawn.named and drawn.sound and drawn.calm)
+            or drawn.astray
+            or isinstance(drawn.when, bytes)
+            or size > 65_536
+        ):
             return "dead"
         known = self.newest[partition]
-        series = one.series or b""
+        series = drawn.series or b""
         if series not in known and len(known) >= CAP:
             return "dead"
         before = known.get(series)

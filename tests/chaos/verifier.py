@@ -63,30 +63,32 @@ class Violations:
         return {kind: getattr(self, kind) for kind in KINDS}
 
 
-def compare(expected: Published, found: Published) -> Violations:
+def compare(expected: Published, actual: Published) -> Violations:
     """Compare a disturbed run with the undisturbed one, entry by entry and field by field."""
     violations = Violations()
-    for name, wanted, got in (("forecasts", expected.forecasts, found.forecasts), ("dead", expected.dead, found.dead)):
-        _compare_stream(name, wanted, got, violations)
-    _compare_events(expected.events, found.events, violations)
-    if expected.counts != found.counts:
+    _compare_stream("forecasts", expected.forecasts, actual.forecasts, violations)
+    _compare_stream("dead", expected.dead, actual.dead, violations)
+    _compare_events(expected.events, actual.events, violations)
+    if expected.counts != actual.counts:
         violations.wrong_value += 1
-        violations.notes.append(f"counts {found.counts} instead of {expected.counts}")
-    wanted_states = _states(expected)
-    states = _states(found)
-    for series in sorted(wanted_states.keys() | states.keys()):
-        if wanted_states.get(series) != states.get(series):
+        violations.notes.append(f"counts {actual.counts} instead of {expected.counts}")
+    expected_states = _states(expected)
+    actual_states = _states(actual)
+    for series in sorted(expected_states.keys() | actual_states.keys()):
+        if expected_states.get(series) != actual_states.get(series):
             violations.wrong_window += 1
             violations.notes.append(f"the state of {series!r} differs")
     return violations
 
 
-def _compare_events(wanted: list[dict[bytes, bytes]], got: list[dict[bytes, bytes]], violations: Violations) -> None:
+def _compare_events(
+    expected: list[dict[bytes, bytes]], actual: list[dict[bytes, bytes]], violations: Violations
+) -> None:
     """Compare events without their ids, which are times of commits."""
-    expected = Counter(tuple(sorted(fields.items())) for fields in wanted)
-    found = Counter(tuple(sorted(fields.items())) for fields in got)
-    absent = expected - found
-    further = found - expected
+    expected_counts = Counter(tuple(sorted(fields.items())) for fields in expected)
+    actual_counts = Counter(tuple(sorted(fields.items())) for fields in actual)
+    absent = expected_counts - actual_counts
+    further = actual_counts - expected_counts
     violations.missing += absent.total()
     violations.duplicated += further.total()
     violations.notes += [f"the event {dict(event)} is missing" for event in absent]

@@ -11,7 +11,7 @@ from tests.chaos.storms.storm import kind_of, storm_run
 
 def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:
     """Every partition's entries, counts and states equal those of a run that nothing disturbed."""
-    report = storm_run(tmp_path, seconds=22, rate=150, seed=1)
+    report = storm_run(tmp_path, seconds=14, rate=150, seed=1)
     assert [] == report.violations.notes
     assert 0 == report.violations.total()
     assert {*KILLS, *FAULTS} == set(report.injections)

@@ -145,7 +145,8 @@ def test_a_client_follows_a_repartition_once_its_readings_have_left(
     monkeypatch.setattr("tidecast.client.client.WAIT_EVERY_S", 0.0)
     redis.set("partitions", 1)
     first = client.push("a", 1.0)
-    old, new = publish(redis, "9-0"), publish(redis, "8-0", key="{1.1}:forecasts")
+    old = publish(redis, "9-0")
+    new = publish(redis, "8-0", key="{1.1}:forecasts")
     redis.xadd("forecasts", {**redis.xrange("{1.1}:forecasts")[0][1], "id": "8-0"})  # a copy: `forecasts.merged`
     redis.set("partitions", "1,2")
     second = client.push("a", 2.0)

@@ -17,7 +17,7 @@ class Broken:
 
     what: str
     content: bytes | None  # None: no file is written
-    says: tuple[str, ...]  # the fault, the value and the remedy, in part
+    sentence: tuple[str, ...]  # the fault, the value and the remedy, in part
     file: str = "x.csv"
     options: tuple[tuple[str, Any], ...] = ()
     refused: bool = False  # a Refusal of one series rather than an error
@@ -103,10 +103,10 @@ FILES = [
 ]
 
 
-def one_bad(what: str, row: str, *says: str) -> Broken:
+def one_bad(what: str, row: str, *sentence: str) -> Broken:
     """Return a file whose series `a` is unusable because of its row 4, while `b` is sound."""
     content = long_form("b,2024-01-01,1", "a,2024-01-01,1", row, "b,2024-01-02,2")
-    return Broken(what, content, ("row 4 of", "x.csv", *says), refused=True)
+    return Broken(what, content, ("row 4 of", "x.csv", *sentence), refused=True)
 
 
 SERIES = [

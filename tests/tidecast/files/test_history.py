@@ -42,7 +42,7 @@ def test_a_broken_file_ends_in_a_sentence(tmp_path: Path, broken: Broken) -> Non
         path.write_bytes(broken.content)
     with pytest.raises(HistoryError) as raised:
         read_history([path], **dict(broken.options))
-    for part in (*broken.says, broken.file):
+    for part in (*broken.sentence, broken.file):
         assert part in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -55,7 +55,7 @@ def test_a_broken_series_is_refused_and_the_others_go_on(tmp_path: Path, broken:
     (refusal,) = histories.refused
     assert "a" in refusal.series
     assert refusal.series.isprintable()
-    for part in broken.says:
+    for part in broken.sentence:
         assert part in refusal.reason
 
 

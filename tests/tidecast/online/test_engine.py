@@ -99,9 +99,9 @@ def alone(model: Model, rows: Float) -> list[float]:
     return list(model_answers(model, rows[None], np.array([len(rows)]), shared, np.array([NEWEST]))[0])
 
 
-def assert_close(expected: object, said: object) -> None:
+def assert_close(expected: object, actual: object) -> None:
     """Check that answers agree to 1e-5 of the scales in these tests; NaN where NaN is expected."""
-    np.testing.assert_allclose(said, expected, rtol=0, atol=CLOSE)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE)
 
 
 ENGINE = filled(MODELS)

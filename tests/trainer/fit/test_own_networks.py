@@ -53,7 +53,7 @@ class Alone:
         optimizer.build(self.model.trainable_variables)
         self.untouched = [v.numpy() for v in optimizer.variables]
 
-    def fit(self, one: Problem) -> tuple[list[dict[str, np.ndarray]], list[float]]:
+    def fit(self, given: Problem) -> tuple[list[dict[str, np.ndarray]], list[float]]:
         """Train in the order of batches; return the weights after each epoch, and the losses."""
         set_weights(self.model, self.spec, initial_weights(self.spec, self.settings.seed))
         for variable, value in zip(self.model.optimizer.variables, self.untouched, strict=True):
@@ -61,16 +61,18 @@ class Alone:
         weights = []
         losses = []
         for epoch in range(1, self.settings.epochs + 1):
-            rows = batch_order(len(one.y), epoch, self.settings.seed)
-            history = self.model.fit(one.x[rows], one.y[rows], batch_size=self.settings.batch, shuffle=False, verbose=0)
+            rows = batch_order(len(given.y), epoch, self.settings.seed)
+            history = self.model.fit(
+                given.x[rows], given.y[rows], batch_size=self.settings.batch, shuffle=False, verbose=0
+            )
             weights.append(weights_of(self.model, self.spec))
             losses.append(history.history["loss"][0])
         return weights, losses
 
 
-def val_loss(fit: Fit, one: Problem, spec: Spec) -> float:
+def val_loss(fit: Fit, given: Problem, spec: Spec) -> float:
     """Return the validation loss of the weights kept, by the NumPy definition."""
-    return float(np.abs(lstm.forward(one.x_val, fit.weights, spec.activation)[:, 0] - one.y_val).mean())
+    return float(np.abs(lstm.forward(given.x_val, fit.weights, spec.activation)[:, 0] - given.y_val).mean())
 
 
 def assert_same(expected: Fit, actual: Fit, atol: float = 1e-5) -> None:

@@ -26,9 +26,9 @@ def facts(series: str, readings: int, **known: Any) -> Facts:
     return Facts(series, np.arange(readings), **known)
 
 
-def names(found: list[DueSeries]) -> list[str]:
+def names(due: list[DueSeries]) -> list[str]:
     """Return the series' names in their order."""
-    return [each.series for each in found]
+    return [each.series for each in due]
 
 
 def test_series_without_a_champion_come_first_those_with_most_readings_before_the_others() -> None:

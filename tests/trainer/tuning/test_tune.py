@@ -94,7 +94,8 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Search:
 
 def test_a_search_goes_on_after_its_child_ends_and_leaves_its_choice_to_train(interrupted: Search) -> None:
     """Children that end early lose no trial; the choice is by the validation part; train uses it."""
-    tuned, trials = interrupted.tuned, interrupted.trials
+    tuned = interrupted.tuned
+    trials = interrupted.trials
     assert [tune.AGAIN, 0] == interrupted.codes[-2:]
     assert len(trials) == interrupted.grown[-1] > 0
     assert sorted(trials, key=lambda trial: trial.val_loss) == trials

@@ -47,7 +47,8 @@ def ended(*command: str | Path) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(
-    ctypes.CDLL(None).prctl(PR_SET_MDWE + 1, 0, 0, 0, 0) < 0, reason="this kernel cannot forbid code made at run time"
+    ctypes.CDLL(None).prctl(PR_SET_MDWE + 1, 0, 0, 0, 0) < 0,
+    reason="only a kernel from Linux 6.3 on can forbid code made at run time; the tests below refuse it in other ways",
 )
 @pytest.mark.parametrize("words", ["worker", "worker --check", "replay"])
 def test_where_the_kernel_forbids_it_a_command_says_so(tmp_path: Path, words: str) -> None:

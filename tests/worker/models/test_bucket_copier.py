@@ -65,7 +65,7 @@ def test_a_bucket_that_cannot_be_used_is_logged_and_counted(tmp_path: Path) -> N
 
 
 def test_an_unforeseen_error_does_not_end_the_copying(server: ObjectServer, tmp_path: Path) -> None:
-    """A pointer that another program wrote has a version that is no number: it is logged, and copied once it is one."""
+    """The version of a pointer that another program wrote is not a number: it is logged, and copied once it is one."""
     trainer, mine = (ModelStore(tmp_path / name) for name in ("trainer", "worker"))
     trainer.publish(make_model("a"))
     copy_changes(trainer, server.url)

@@ -41,9 +41,9 @@ def commit(stream: Stream, meanwhile: Callable[[], None] = lambda: None) -> None
     stream.commit(stream.acquire("me") or 0, "0-0", outcome("2-0", "1-0", "2-0"), meanwhile=meanwhile)
 
 
-def reading(stream: Stream, found: list[RawEntries]) -> Callable[[], None]:
+def reading(stream: Stream, replies: list[RawEntries]) -> Callable[[], None]:
     """Return a function that reads on and keeps the entries."""
-    return lambda: found.append(stream.read("2-0", None))
+    return lambda: replies.append(stream.read("2-0", None))
 
 
 def calls(redis: Redis) -> tuple[int, ...]:

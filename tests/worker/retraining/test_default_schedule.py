@@ -198,7 +198,8 @@ def test_a_worker_that_ends_before_it_is_ready_makes_no_schedule() -> None:
 def test_a_worker_that_ends_while_the_schedule_is_made_does_not_start_it() -> None:
     """Its imports take a while; started later, it would speak after the worker's last word."""
     noted: list[str] = []
-    making_it, ended = threading.Event(), threading.Event()
+    making_it = threading.Event()
+    ended = threading.Event()
 
     def make() -> Any:
         making_it.set()

@@ -61,12 +61,12 @@ def test_further_steps_keep_the_coefficients_and_let_the_levels_follow() -> None
     levels = last.levels[0] + y[-1]
     scale = float(last.scales[0])
     coefficients = last.terms[0].copy()
-    one = np.ones(1, np.int64)
-    rows = paths.with_room(Rows(y, one * n, one * n, one), 3)
+    single = np.ones(1, np.int64)
+    rows = paths.with_room(Rows(y, single * n, single * n, single), 3)
     forecasts = np.full((1, len(EXPERTS)), np.nan)
     for newest in (0.7, -2.0, 1.3):
         paths.append(rows, np.array([newest]))
-        paths.forecast_further(last, rows, np.array([seasons]), one, forecasts)
+        paths.forecast_further(last, rows, np.array([seasons]), single, forecasts)
         y = np.append(y, newest)
         most = kernel.FARTHEST_LEVEL * scale
         levels += np.array([kernel.FAST, kernel.SLOW]) * np.clip(newest - levels, -most, most)

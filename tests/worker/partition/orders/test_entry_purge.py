@@ -84,7 +84,7 @@ def test_entries_that_a_consumer_group_needs_are_deleted_after_it_has_acknowledg
 
 
 def test_entries_that_the_user_may_not_search_wait_for_the_right(redis: Redis, settings: Settings) -> None:
-    """Meanwhile no step fails, readings are answered, and the log says what is missing once a minute."""
+    """Until then no step fails, readings are answered, and the log names the missing right once a minute."""
     prepare(redis, settings, "a")
     order(redis, "a", purging=True)
     worker = new_worker(settings)

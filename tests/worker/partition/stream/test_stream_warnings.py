@@ -102,7 +102,8 @@ def test_redis_that_has_lost_data_is_named_in_the_log(settings: Settings, redis:
 
 def test_a_worker_that_takes_its_partition_again_reports_no_loss(settings: Settings, redis: Redis) -> None:
     """Nor one whose partition another worker has served meanwhile."""
-    worker, other = new_worker(settings), new_worker(settings)
+    worker = new_worker(settings)
+    other = new_worker(settings)
     with capture_logs() as log:
         for n in range(1, 7):
             push(redis, f"{n}-0")

@@ -91,9 +91,9 @@ def expected(x: Float32, rows: Int64, models: Sequence[lstm.Weights], spec: Spec
     return np.array(answers, np.float32)
 
 
-def assert_close(wanted: Float32, said: Float32) -> None:
+def assert_close(expected: Float32, actual: Float32) -> None:
     """To 1e-5, of the largest answer where that is larger than 1."""
-    np.testing.assert_allclose(said, wanted, rtol=0, atol=CLOSE * max(1, np.abs(wanted).max()))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE * max(1, np.abs(expected).max()))
 
 
 @hypothesis.settings(deadline=None, max_examples=50)
