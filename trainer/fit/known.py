@@ -1,7 +1,7 @@
 """Choice of the known inputs of a series: those with which a linear expert errs less on unseen rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,13 +24,16 @@ class KnownChoice:
 
     inputs: KnownInputs
     terms: KnownTerms = NO_KNOWN
+    unjudged: bool = False  # too few rows have all values
 
     @property
     def reason(self) -> str:
         """Return a sentence about the choice for the verdict."""
         if self.inputs.names:
             return f"inputs known ahead: {', '.join(self.inputs.names)}"
-        return "the inputs that are known ahead were left out, as they help too little or are missing too often"
+        if self.unjudged:
+            return "the inputs that are known ahead were left out: too few readings with all of them to judge by"
+        return "the inputs that are known ahead were left out, as they help too little"
 
 
 def choose_inputs(
@@ -61,11 +64,11 @@ def choose_inputs(
             errors.append(pair)
     nothing = KnownChoice(inputs.chosen(()))
     if not tried:
-        return nothing
+        return replace(nothing, unjudged=True)
     table = np.array(errors)  # (choices, without and with, rows)
     table = table[:, :, np.isfinite(table).all(axis=(0, 1))]
     if table.shape[2] < FEWEST:
-        return nothing
+        return replace(nothing, unjudged=True)
     without, best = table.mean(axis=2).argmin(axis=0).tolist()
     if not _gains(table[without, 0], table[best, 1]):
         return nothing

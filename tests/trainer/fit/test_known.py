@@ -46,6 +46,18 @@ def test_an_input_that_helps_is_chosen(seasons: tuple[int, ...]) -> None:
     assert 1 == choice.terms.columns
 
 
+def test_too_few_readings_to_judge_an_input_are_the_reason() -> None:
+    """The user would look for a fault in values that help; a useless input is another reason."""
+    plan, target = plan_and_rest(0)
+    known = known_of(plan=plan)
+    few = choose_inputs(grid_of(target), KnownInputs(known.names, STEP), known, (24,), 60)
+    assert () == few.inputs.names
+    assert "left out: too few readings with all of them" in few.reason
+    useless = known_of(noise=np.random.default_rng(77).normal(size=ROWS))
+    choice = choose_inputs(grid_of(target), KnownInputs(useless.names, STEP), useless, (24,), ROWS)
+    assert "left out, as they help too little" in choice.reason
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_useless_inputs_are_left_out(seed: int) -> None:
     """Noise and a walk of their own would only add to the error of a network."""
