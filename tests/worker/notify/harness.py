@@ -98,7 +98,7 @@ class Notifying:
     """A notifier whose clock is the test's."""
 
     def __init__(self, redis: Redis, settings: Settings, inbox: Inbox, name: str = "one", **notify: Any) -> None:
-        options = {"url": f"http://{inbox.address}/", "timeout": 0.3, "group_wait": 5, "rate": 60} | notify
+        options = {"url": f"http://{inbox.address}/", "timeout": 60, "group_wait": 5, "rate": 60} | notify
         self.settings = settings.model_copy(update={"notify": NotifySettings(**options)})
         self.health = Health()
         self.right = NotifyRight(redis, lambda: self.settings, name, TTL_S)

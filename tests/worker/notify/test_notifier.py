@@ -56,9 +56,11 @@ def test_events_are_grouped_and_those_before_the_first_start_are_left_out(
 
 @pytest.mark.parametrize("failure", [500, 404, 429, HANG, DRIP, GARBAGE])
 def test_a_receiver_that_fails_gets_every_event_once_it_is_back(
-    redis: Redis, inbox: Inbox, notifying: Notifying, failure: int
+    redis: Redis, settings: Settings, inbox: Inbox, failure: int
 ) -> None:
     """In their order, with pauses that grow; the record says since when and why."""
+    notifying = Notifying(redis, settings, inbox, timeout=3 if failure in (HANG, DRIP) else 60)
+    notifying.run(0.1)
     inbox.answers.extend([failure] * 3)
     first = anomalies(redis, 0, 3)
     notifying.run(5.5)
