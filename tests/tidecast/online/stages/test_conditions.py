@@ -75,6 +75,13 @@ def test_the_forecasts_of_a_counter_do_not_turn_back() -> None:
     assert not [minute for _, minute in reported(made, "anomaly") if minute % DAY > 960 and minute >= DAY]
 
 
+def test_a_counter_that_begins_at_rest_is_one_from_its_first_parts_on() -> None:
+    """Its share of rises was that of the readings at first, so it took thousands of parts."""
+    made = np.r_[np.zeros(300), parts(5)]
+    forecasts = [forecast for result in results_of(made) for forecast in result.forecasts]
+    assert all(forecast.yhat >= forecast.y for forecast in forecasts[400:])
+
+
 def test_a_counter_that_stops_is_stuck() -> None:
     """It is known after two thousand readings; from then on a stop is reported as that of any other value."""
     used = meter(2600)

@@ -208,7 +208,9 @@ def _change(watch: Any, y: float, ts: float, facts: Float) -> int:
     watch.longest_run = max(longest, watch.run)
     n = min(watch.seen + 1, USUAL)
     watch.changing += (1 - watch.changing) / n
-    watch.rising += ((1.0 if y > watch.value else 0.0) - watch.rising) / n
+    is_first = watch.run >= watch.seen - 1  # the series may have stood still for long before
+    changes = 1.0 if is_first else max(1.0, n * watch.changing)
+    watch.rising += ((1.0 if y > watch.value else 0.0) - watch.rising) / changes
     watch.run = 0.0
     watch.changed_ts = ts
     return events
