@@ -18,7 +18,7 @@ from tidecast.files.columns import Column
 from tidecast.files.delimited import ACCEPTED, read_delimited
 from tidecast.files.parquet import MAGIC, read_parquet
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")  # files in a directory with these endings are read
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")  # files in a directory with these endings are read
 STDIN = "-"
 
 GZIP = b"\x1f\x8b"
@@ -75,7 +75,7 @@ def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
 def stem_of(path: Path) -> str:
     """Return a file's name without its endings, as printable text."""
     name = path.name
-    for ending in (".gz", ".csv", ".parquet"):
+    for ending in (".gz", ".csv", ".tsv", ".txt", ".parquet"):
         if name.lower().endswith(ending) and len(name) > len(ending):
             name = name[: -len(ending)]
     return printable(name)

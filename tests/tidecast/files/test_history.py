@@ -203,6 +203,12 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
     assert 2 == len(one(tmp_path, gzip.compress(parquet(ts=DAYS[:2], value=[1, 2])), "x.parquet"))
 
 
+@pytest.mark.parametrize("name", ["pump.csv", "pump.tsv.gz", "pump.TXT", "pump"])
+def test_a_file_without_a_column_of_series_gives_its_name_to_the_series(tmp_path: Path, name: str) -> None:
+    """Without the endings, which would stay in every forecast."""
+    assert "pump" == one(tmp_path, "ts\tvalue\n2024-01-01\t1\n2024-01-02\t2\n", name).series
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, pack: Any) -> None:
     """A dash stands for it; gzip is found out."""
