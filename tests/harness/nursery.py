@@ -135,9 +135,18 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def _end_with_tests() -> None:
+    """End the process when that of the tests is gone, which a test beyond its time limit leaves without a clean-up."""
+    tests = multiprocessing.parent_process()
+    if tests:
+        tests.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _run(
     module: str, arguments: list[str], folder: Path, environment: dict[str, str], stderr: Path | Connection
 ) -> None:
+    threading.Thread(target=_end_with_tests, daemon=True).start()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
