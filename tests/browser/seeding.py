@@ -154,7 +154,7 @@ def _events(names: list[str], now_ms: int) -> Iterator[Event]:
     summary = "12 series trained, 5 kept their model, 0 refused, 3 put off, in 449.1 s"
     yield Event("finished", f"the run due at {due} has finished: {summary}")
     yield Event("confirmed", "over 100 readings its errors were not larger than version 1's", names[1], 2)
-    yield Event("drift", "errors: 1.08 times the threshold at reading 1772334019000-0", names[7])
+    yield Event("drift", "the forecasts err more than before: 1.08 times the threshold", names[7])
     at = now_ms - 20 * STEP_MS
     facts = {"phase": "begins", "ts": at, "value": 37.58, "expected": 32.1, "score": 4.9}
     yield Event("anomaly", "37.58, expected 32.1", names[2], facts=facts)

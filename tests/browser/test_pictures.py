@@ -68,7 +68,7 @@ def test_pictures_of_retraining(page: "Page", plant: str, folder: Path) -> None:
     """With the schedule's record and events."""
     page.goto(f"{plant}/retraining")
     page.wait_for_selector("text=every 6h")
-    page.wait_for_selector("text=errors: 1.08 times")
+    page.wait_for_selector("text=1.08 times")
     _take(page, folder, "retraining")
 
 
