@@ -29,7 +29,6 @@ WARM_UP = 50.0  # readings after which the usual largest move is known
 FADING = 0.5 ** (1 / 2000)  # the largest move counts half after 2000 readings
 SMALLEST_MOVE = float(np.finfo(np.float64).tiny)  # the least guess of a usual largest move, as 0 means not known
 GROWTH = 1.01  # and one reading raises it by no more than this factor
-GROWN = 3.0  # but if that of the window's rows is so many times as large, the series has another unit
 Limits = tuple[float, float]  # the lowest and the highest value
 NO_LIMITS: Limits = (math.inf, -math.inf)
 
@@ -64,10 +63,10 @@ class Moves:
         """Return the moves with that of a believed reading; `rows`, `(held,)`, are the believed values before it."""
         seen = self.seen + 1
         usual = self.usual
-        largest = max(FADING * self.largest, min(move, GROWTH * usual)) if usual > 0 else 0.0
-        if seen % WARM_UP == 0 and (usual == 0 or move > GROWN * usual):
-            recent = usual_move(rows)
-            largest = recent if recent > GROWN * usual else largest
+        if usual > 0:
+            largest = max(FADING * self.largest, min(move, GROWTH * usual))
+        else:
+            largest = usual_move(rows) if seen % WARM_UP == 0 else 0.0
         return replace(self, largest=largest, seen=seen)
 
 

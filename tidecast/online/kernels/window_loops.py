@@ -13,7 +13,6 @@ from tidecast.models.gross_errors import (
     FADING,
     FAR,
     FEWEST_ROWS,
-    GROWN,
     GROWTH,
     NEAR,
     OTHER_SIDE,
@@ -144,10 +143,8 @@ def _doubts(window: int, y: float, known: HistoryLimits) -> bool:
         _bridge(window, y)
     if usual > 0:
         w.largest_move = max(FADING * w.largest_move, min(move, GROWTH * usual))
-    if w.appended % int(WARM_UP) == 0 and (usual == 0 or move > GROWN * usual):
-        recent = _usual_move(window)
-        if recent > GROWN * usual:
-            w.largest_move = recent
+    elif w.appended % int(WARM_UP) == 0:
+        w.largest_move = _usual_move(window)
     return False
 
 

@@ -114,11 +114,3 @@ def test_a_machine_that_runs_by_shifts_changes_its_level_as_usual() -> None:
     """The first changes are reported. The machine then ran for longer than it took to forget them."""
     y = np.where(by_shifts(8), 22, 2) + 0.3 * np.random.default_rng(0).normal(size=8 * DAY)
     assert 3 >= len(reported(y, "level_changed"))
-
-
-def test_experts_soon_answer_after_a_change_of_unit() -> None:
-    """For 700 readings each move was a shock, as the usual largest move grew by a hundredth with each reading."""
-    used = np.concatenate([meter(1000), 1000 * meter(1500)[1000:]])
-    forecasts = [forecast for result in results_of(used) for forecast in result.forecasts]
-    errors = np.array([forecast.error for forecast in forecasts[1350:]])
-    assert np.abs(errors).mean() < 0.3 * np.abs(np.diff(used[1349:])).mean()
