@@ -120,7 +120,7 @@ def test_a_consumer_lists_dead_letters_and_pushes_them_again(
     assert 1 == run_command(*words, "--requeue")
     admin.execute_command("ACL", "SETUSER", "tidecast-consumer", *pushing)
     assert 0 == run_command(*words, "--requeue")
-    assert "1 readings pushed again" in capsys.readouterr().out
+    assert "readings pushed again: 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("right", [right for right in rights_of("tidecast-worker") if right != QUIET])

@@ -145,10 +145,10 @@ def trimmed(case: Case) -> Iterator[Finding]:
         offset = offset_of(case.redis, keys)
         gone = lag_of(info, offset.progress).lost if "read" in offset.counts else 0
         if gone:
-            problem = f"{gone} readings in {keys.readings} were trimmed before they were read"
+            problem = f"readings in {keys.readings} that were trimmed before they were read: {gone}"
             yield Finding("trimmed", "error", problem, remedy)
         if lost := offset.counts.get("lost"):
-            problem = f"{lost} readings of {keys.readings} were trimmed before they were read, since the beginning"
+            problem = f"readings of {keys.readings} that were ever trimmed before they were read: {lost}"
             yield Finding("lost", "warning", problem, remedy)
 
 
@@ -221,7 +221,7 @@ def dead(case: Case) -> Iterator[Finding]:
             detail = newest.get(b"detail", b"").decode(errors="backslashreplace")
             name = newest.get(b"original.series", b"").decode(errors="backslashreplace")
             series = plain(name) or "a reading without a name"
-            problem = f"{number} readings were rejected within the hour (stream {keys.dead}): {listed}"
+            problem = f"readings rejected within the hour (stream {keys.dead}): {number} ({listed})"
             remedy = f"the newest, of {series}: {detail}; `tidecast dead` lists them"
             yield Finding("dead", "warning", problem, remedy)
 

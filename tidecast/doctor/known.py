@@ -29,7 +29,7 @@ def rejected(case: Case) -> Iterator[Finding]:
     if letters:
         newest = DeadLetter.decode(*letters[0])
         number = f"{COUNTED} or more" if len(letters) == COUNTED else str(len(letters))
-        problem = f"{number} entries of known values were rejected within the hour (stream {key})"
+        problem = f"entries of known values rejected within the hour (stream {key}): {number}"
         yield Finding("known_rejected", "warning", problem, f"the newest: {newest.detail}; `tidecast dead` lists them")
 
 

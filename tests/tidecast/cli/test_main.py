@@ -19,6 +19,7 @@ from tests.harness.processes import run_command
 from tidecast import __version__
 from tidecast.cli import main as cli
 from tidecast.client import Client
+from tidecast.files.history import counted
 from tidecast.models.model import Evidence, Scores
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings
@@ -112,10 +113,12 @@ def test_recorded_readings_are_archived_and_trained_on(
         last = redis.xadd("readings", {"series": "a", "value": 1, "ts": now_ms - age_ms}, id=f"{now_ms - age_ms}-0")
     redis.hset("offset", "last", last)
     assert 0 == run_command("archive", *where)
-    assert "1 readings archived in history\n" == capsys.readouterr().out
+    assert "readings archived in history: 1\n" == capsys.readouterr().out
     for more, count in (((), 2), (("--history", "history"), 3), (("--history", "history", "--since", "36h"), 1)):
         assert 0 == run_command(*train, *more)
-        assert [("a", f"{count} readings")] == [(v["series"], v["reason"]) for v in json.loads(capsys.readouterr().out)]
+        assert [("a", counted(count, "reading"))] == [
+            (v["series"], v["reason"]) for v in json.loads(capsys.readouterr().out)
+        ]
     for more, sentence in (
         (("--target", "valeu"), "nothing recorded can be used (2 readings that a worker refuses too (2 no_value)"),
         (("--features", "valeu"), "no reading has the field 'valeu': did you mean 'value'?"),

@@ -34,7 +34,7 @@ def test_a_recent_dead_letter_of_a_former_partition_is_found(healthy: Installati
     healthy.redis.set("partitions", "1,2")
     after = [finding for finding in healthy.examine() if finding.check == "dead"]
     assert before == after
-    assert "1 readings were rejected" in after[0].problem
+    assert "readings rejected within the hour (stream dead): 1 (" in after[0].problem
 
 
 def test_foreign_entries_in_the_streams_do_not_hide_a_series(healthy: Installation) -> None:

@@ -91,7 +91,7 @@ def test_readings_are_pushed_again_once_after_a_correction(
 ) -> None:
     """With their own fields; the second call pushes none, and a reading whose fields were cut is not pushed."""
     reject(redis, settings)
-    assert (0, ["1 readings pushed again, 0 were pushed again before"]) == dead(
+    assert (0, ["readings pushed again: 1; pushed again before: 0"]) == dead(
         settings, capsys, "--series", "b", "--requeue"
     )
     corrected = settings.model_copy(update={"series": settings.series.model_copy(update={"target": "power"})})

@@ -30,4 +30,4 @@ def archive(
     with progress("archiving", "readings") as report_progress:
         moved = move(settings, history, before_ms, report_progress)
     answer = {"archived": moved, "history": str(history)}
-    print(json.dumps(answer) if as_json else f"{moved} readings archived in {history}")
+    print(json.dumps(answer) if as_json else f"readings archived in {history}: {moved}")

@@ -88,13 +88,13 @@ def _requeue(settings: Any, letters: list[DeadLetter], *, as_json: bool) -> None
     if as_json:
         print(json.dumps({name: results[name] for name in RESULTS}))
     else:
-        print(f"{results['requeued']} readings pushed again, {results['before']} were pushed again before")
+        print(f"readings pushed again: {results['requeued']}; pushed again before: {results['before']}")
         if results["cut"]:
-            print(f"{results['cut']} readings not pushed: their fields were cut; push them from their source")
+            print(f"readings not pushed, because their fields were cut: {results['cut']}; push them from their source")
         if results["elsewhere"]:
-            print(f"{results['elsewhere']} readings not pushed: they belong to another partition; push them there")
+            print(f"readings not pushed, of another partition: {results['elsewhere']}; push them there")
         if results["known"]:
-            print(f"{results['known']} entries of known values not pushed: push them again with `push_known`")
+            print(f"entries of known values not pushed: {results['known']}; push them again with `push_known`")
     if results["cut"] or results["elsewhere"] or results["known"]:
         raise typer.Exit(SOME_REFUSED)
 
