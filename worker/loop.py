@@ -1,23 +1,21 @@
 """The worker's main loop: serve a fair share of the partitions, one after the other."""
 
 import math
-import random
 import time
 from collections.abc import Sequence
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.models.store import ModelStore
 from tidecast.online.engine import Engine
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.wire import Layout, layout_of
-from worker.backoff import Backoff
 from worker.census import Census
+from worker.failures import Failures
+from worker.fair_share import FairShare
 from worker.known_stream import KnownStream
 from worker.layout.layouts import Layouts, Parts
 from worker.layout.router import Router
@@ -27,10 +25,9 @@ from worker.model_loader import ModelLoader
 from worker.own_experts.pool import ExpertPool
 from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import PartitionLease
-from worker.partition.poison import PauseNeeded
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.redis_failures import FailureLog, is_stale, refusals_explained
+from worker.redis_failures import is_stale, refusals_explained
 from worker.stop import Stop
 
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped
@@ -75,12 +72,9 @@ class Worker:
         self._take(Parts(settings, streams, router))
         self._census = Census(lambda: (consumer.forecaster.states for consumer in self._consumers))
         self._answered_at = -math.inf  # when a round last answered readings, by the monotonic clock
-        self._failures = 0  # consecutive failures of what all partitions share: membership and the store
-        self._silent = False  # whether Redis did not answer in time, and has not answered since
-        self._backoff = Backoff(settings.worker.lease)
-        self._pauses = 0
+        self._failures = Failures(health, settings.worker.lease)
+        self._paused = False  # whether a partition has failed in the current round, and waits for its retry
         self._stop: Stop | None = None  # that of the current round
-        self._failure_log = FailureLog(health)
 
     def _take(self, parts: Parts) -> None:
         """Serve the partitions of a layout."""
@@ -99,8 +93,7 @@ class Worker:
             consumer.keep_alive = self._keep_alive
             self._consumers.append(consumer)
         self._health.partitions.set(count)
-        self._first = random.randrange(count)  # noqa: S311 - workers start at different partitions
-        self._share = count
+        self._share = FairShare(self._consumers, self._membership)
 
     def _forecaster(self, partition: int, partitions: int) -> Forecaster:
         settings = self._settings
@@ -149,22 +142,18 @@ class Worker:
         Returns:
             The number of readings answered. None: no partition is held, or readings may wait in one not served.
         """
-        pauses = self._pauses
+        self._paused = False
         self._stop = stop
         try:
-            self._models.update(now, held=self.held > 0, flowing=self._flowing)
-            if self._loading:
-                return None
-            with refusals_explained():
-                due = self._due(now)
-            if self._known and self.held:
-                self._known.look(time.monotonic())
+            due = self._due(now)
         except Exception as exc:  # the Redis of the membership or the store's disk is unavailable
             if stop is None:
                 raise
             self._wait_after(exc, stop)
             return None
-        self._failures = 0
+        if due is None:
+            return None
+        self._failures.shared = 0
         self._move(stop)
         answered = self._serve(due, now, stop)
         routed = self._route(stop)  # after it, as a partition that was just acquired is routed at once
@@ -173,24 +162,88 @@ class Worker:
         if total:
             self._answered_at = time.monotonic()
         self._count_series()
-        if stop is not None and total is None and self._pauses == pauses:  # after a failure there was a pause already
-            stop.wait(self._idle_s(time.time()))
-        elif stop is not None and total == 0 and len(self._consumers) > 1:
-            stop.wait(IDLE_S)
+        if stop:
+            self._idle(total, stop)
         # Partitions that we skipped, dropped or do not own yet may still hold readings.
-        waits = None in answered or self.held < self._share or self._hurried
+        waits = None in answered or not self._share.complete or self._hurried
         return None if total == 0 and waits else total
+
+    def _due(self, now: float) -> Sequence[PartitionConsumer] | None:
+        """Look at the store, the layout and the known values; return the partitions to serve or to acquire.
+
+        None: champions must be loaded before any state, since they determine the features of a series.
+        """
+        self._models.update(now, held=self.held > 0, flowing=self._flowing)
+        if self._models.pending and not self.held:
+            return None
+        with refusals_explained():
+            if self._layouts is not None:
+                self._follow(self._layouts.look(now))
+            due = self._share.due(now)
+        if self._known and self.held:
+            self._known.look(time.monotonic())
+        return due
+
+    def _serve(self, due: Sequence[PartitionConsumer], now: float, stop: Stop | None) -> list[int | None]:
+        """Return the number of readings answered for each partition; None for one that is not held or failed."""
+        answered: list[int | None] = []
+        for consumer in due:
+            if stop and stop.is_set():
+                break
+            if not consumer.held and self._share.complete:
+                continue  # this round has already acquired the fair share
+            answered.append(self._try_step(consumer, stop) if stop else consumer.step(now, self._block_ms))
+        return answered
+
+    def _try_step(self, consumer: PartitionConsumer, stop: Stop) -> int | None:
+        """Return the number of readings answered; after a failure None, and the partition is served again later."""
+        if time.monotonic() < consumer.retry_at:
+            return None
+        try:
+            answered = consumer.step(time.time(), self._block_ms)
+        except Exception as exc:
+            pause_s = self._failures.of_partition(consumer, exc)
+            self._show_readiness()
+            if pause_s is not None:
+                self._put_off(consumer, stop, pause_s)
+                self._put_others_off(consumer, exc)
+            elif self._membership:  # perhaps because of a repartition
+                self._membership.look_soon()
+            return None
+        consumer.failures = 0
+        self._failures.silent = False
+        return answered
+
+    def _put_off(self, consumer: PartitionConsumer, stop: Stop, pause_s: float) -> None:
+        """Retry a partition after a pause; if there are others, they are served meanwhile."""
+        self._paused = True
+        if len(self._consumers) == 1:
+            stop.wait(pause_s)
+        else:
+            consumer.retry_at = time.monotonic() + pause_s
+
+    def _put_others_off(self, consumer: PartitionConsumer, exc: Exception) -> None:
+        """Retry the other partitions as late, if Redis has not answered in time: each would wait as long in turn."""
+        if isinstance(exc, RedisTimeoutError) and not self._settings.redis_cluster:
+            self._failures.silent = True
+            for other in self._consumers:
+                other.wait_like(consumer)
 
     def _wait_after(self, exc: Exception, stop: Stop) -> None:
         """Report a failure of what all partitions share, and pause after it."""
-        self._failures += 1
-        delay = self._backoff.pause_s(self._failures)
-        self._silent = isinstance(exc, RedisTimeoutError)
-        self._report(exc, delay)
+        pause_s = self._failures.of_all(exc)
+        self._show_readiness()
         if is_stale(exc):
             for consumer in self._consumers:
                 consumer.reconnect()
-        stop.wait(delay)
+        stop.wait(pause_s)
+
+    def _idle(self, total: int | None, stop: Stop) -> None:
+        """Wait after a round without readings, unless a failure has paused it already."""
+        if total is None and not self._paused:
+            stop.wait(self._idle_s(time.time()))
+        elif total == 0 and len(self._consumers) > 1:
+            stop.wait(IDLE_S)
 
     def _idle_s(self, now: float) -> float:
         """Return how long to wait after a round without a partition: at most until the first lease runs out."""
@@ -209,7 +262,7 @@ class Worker:
         except Exception as exc:
             if stop is None:
                 raise
-            self._report(exc, router.pause_s, part="routing")
+            self._failures.report(exc, router.pause_s, part="routing")
             return 0
         self._health.routed(routed)
         return routed
@@ -223,12 +276,28 @@ class Worker:
         except Exception as exc:
             if stop is None:
                 raise
-            self._report(exc, 0.0, part="repartition")
+            self._failures.report(exc, 0.0, part="repartition")
+
+    def _count_series(self) -> None:
+        """Record whether partitions are served, and from time to time how many series are in which condition."""
+        self._show_readiness()
+        counts = self._census.step(time.monotonic())
+        if counts is not None:
+            self._health.series(counts)
+            self._health.without_known.set(sum(consumer.forecaster.without_known() for consumer in self._consumers))
+
+    def _show_readiness(self) -> None:
+        """Let `/readyz` show whether a partition is held and served: not while each one fails, or routing does."""
+        router = self._parts.router
+        shared = self._failures.shared or (router and self._consumers[0].held and router.failures)
+        served = not shared and any(each.held and not each.failures for each in self._consumers)
+        failing = shared or any(each.failures for each in self._consumers)
+        self._health.holding(self.held, self._failures.newest if failing and not served else "")
 
     def leave(self) -> None:
         """Release every partition, so that other workers can take them at once."""
         try:
-            if self._silent:  # each command would take its time limit
+            if self._failures.silent:  # each command would take its time limit
                 raise RedisTimeoutError("Redis does not answer in time")
             for consumer in self._consumers:
                 consumer.leave_if_possible()
@@ -261,11 +330,6 @@ class Worker:
         return self._membership is not None and self._membership.hurried
 
     @property
-    def _loading(self) -> bool:
-        """Whether champions must be loaded before any state: they determine the features of a series."""
-        return self._models.pending and not self.held
-
-    @property
     def _block_ms(self) -> int | None:
         """Return how long a read waits for readings; None for no wait, if there is other work.
 
@@ -281,120 +345,3 @@ class Worker:
     def _flowing(self) -> bool:
         """Whether readings are arriving; a single round without readings does not end the flow."""
         return self.held > 0 and time.monotonic() - self._answered_at < QUIET_S
-
-    def _due(self, now: float) -> list[PartitionConsumer]:
-        """Return the partitions to serve or to acquire, after releasing those beyond the fair share."""
-        if self._layouts is not None:
-            self._follow(self._layouts.look(now))
-        if self._membership is None or len(self._consumers) == 1:
-            return self._consumers
-        self._share = share = self._membership.share(len(self._consumers))
-        held = [consumer for consumer in self._consumers if consumer.held]
-        for consumer in held[share:]:
-            consumer.leave()
-            log.info("partition handed over", partition=consumer.number)
-        due = held[:share]
-        missing = share - len(held)
-        rotated = self._consumers[self._first :] + self._consumers[: self._first]
-        every_s = self._membership.every_s
-        free = [
-            consumer
-            for consumer in rotated
-            if not consumer.held and (now >= consumer.free_at or not 0 <= now - consumer.tried_at < every_s)
-        ]
-        return due + (free if missing > 0 else [])
-
-    def _serve(self, due: Sequence[PartitionConsumer], now: float, stop: Stop | None) -> list[int | None]:
-        """Return the number of readings answered for each partition; None for one that is not held or failed."""
-        answered: list[int | None] = []
-        for consumer in due:
-            if stop is None:
-                answered.append(consumer.step(now, self._block_ms))
-                continue
-            if stop.is_set():
-                break
-            if not consumer.held and self.held >= self._share:
-                continue  # this round has already acquired the fair share
-            answered.append(None if time.monotonic() < consumer.retry_at else self._guarded_step(consumer, stop))
-        return answered
-
-    def _guarded_step(self, consumer: PartitionConsumer, stop: Stop) -> int | None:
-        try:
-            answered = consumer.step(time.time(), self._block_ms)
-        except PauseNeeded as exc:
-            pause_s = self._settings.worker.lease / 2  # the lease outlives it
-            log.warning(
-                "a reading is tried once more after a pause", partition=consumer.number, why=str(exc), pause_s=pause_s
-            )
-            self._pauses += 1
-            self._put_off(consumer, stop, pause_s)
-            return None
-        except (Fenced, Conflict) as exc:
-            consumer.drop(str(exc))
-            self._health.failed("fenced" if isinstance(exc, Fenced) else "conflict")
-            if self._membership:  # perhaps because of a repartition
-                self._membership.look_soon()
-            return None
-        except (RedisConnectionError, RedisTimeoutError) as exc:
-            # The commit may or may not have happened: it is sent again, and the script detects a repeat.
-            self._put_off(consumer, stop, self._failed(consumer, exc)[0])
-            self._put_others_off(consumer, exc)
-            return None
-        except Unavailable as exc:
-            # Redis changed nothing: the handled batch is kept, and sent again once Redis accepts it.
-            if is_stale(exc):
-                consumer.reconnect()
-            self._put_off(consumer, stop, self._failed(consumer, exc)[0])
-            return None
-        except Exception as exc:
-            # The state in memory may be ahead of the last commit: start again from the state in Redis.
-            delay, logged = self._failed(consumer, exc)
-            if consumer.held:
-                consumer.drop(str(exc), logged=logged)
-            self._put_off(consumer, stop, delay)
-            return None
-        consumer.failures = 0
-        self._silent = False
-        return answered
-
-    def _count_series(self) -> None:
-        """Record whether partitions are served, and from time to time how many series are in which condition."""
-        self._show_readiness()
-        counts = self._census.step(time.monotonic())
-        if counts is not None:
-            self._health.series(counts)
-            self._health.without_known.set(sum(consumer.forecaster.without_known() for consumer in self._consumers))
-
-    def _failed(self, consumer: PartitionConsumer, exc: Exception) -> tuple[float, bool]:
-        """Count a partition's failure; return the pause in seconds, and whether the failure was logged."""
-        consumer.failures += 1
-        delay = self._backoff.pause_s(consumer.failures)
-        return delay, self._report(exc, delay, partition=consumer.number)
-
-    def _put_off(self, consumer: PartitionConsumer, stop: Stop, delay: float) -> None:
-        """Retry a partition after a delay; if there are others, they are served meanwhile."""
-        if len(self._consumers) == 1:
-            stop.wait(delay)
-        else:
-            consumer.retry_at = time.monotonic() + delay
-
-    def _put_others_off(self, consumer: PartitionConsumer, exc: Exception) -> None:
-        """Retry the other partitions as late, if Redis has not answered in time: each would wait as long in turn."""
-        if isinstance(exc, RedisTimeoutError) and not self._settings.redis_cluster:
-            self._silent = True
-            for other in self._consumers:
-                other.wait_like(consumer)
-
-    def _report(self, exc: Exception, pause_s: float, **place: int | str) -> bool:
-        """Count a failure, and log it unless an equal one was logged recently; return whether it was logged."""
-        self._pauses += 1
-        logged = self._failure_log.report(exc, pause_s, **place)
-        self._show_readiness()
-        return logged
-
-    def _show_readiness(self) -> None:
-        """Let `/readyz` show whether a partition is held and served: not while each one fails, or routing does."""
-        shared = self._failures or (self._parts.router and self._consumers[0].held and self._parts.router.failures)
-        served = not shared and any(each.held and not each.failures for each in self._consumers)
-        failing = shared or any(each.failures for each in self._consumers)
-        self._health.holding(self.held, self._failure_log.newest if failing and not served else "")

@@ -1,21 +1,16 @@
-"""Map Redis errors to worker errors: a lost partition, a wrong key, or a temporary refusal; log failed steps."""
+"""Map Redis errors to worker errors: a lost partition, a wrong key, or a temporary refusal."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-import structlog
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tidecast.connection import lacks_right
 from tidecast.connection.refusals import NO_RIGHT, STALE, code_of, refusal
-from tidecast.errors import Conflict, Fenced, StreamError, TidecastError, Unavailable
+from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
 from worker.acl import explain
-from worker.log_limiter import LogLimiter
-from worker.metrics import Health
-
-log = structlog.get_logger("tidecast.worker")
 
 # Error codes of the worker's own scripts.
 _OURS: Mapping[str, type[StreamError]] = MappingProxyType(
@@ -69,13 +64,6 @@ def meaning_of(exc: RedisError) -> Exception:
     return Unavailable(code, refusal(exc) or explain(exc)) if code else exc
 
 
-def kind_of(exc: Exception) -> str:
-    """Return the kind of a failed step, as the log and the metrics name it."""
-    if isinstance(exc, Unavailable):
-        return "refused"
-    return "redis" if isinstance(exc, RedisError) else "step"
-
-
 def is_stale(exc: Exception) -> bool:
     """Return whether a connection leads to a replica: a new one may reach the master behind the same name."""
     meaning = meaning_of(exc) if isinstance(exc, RedisError) else exc
@@ -86,39 +74,3 @@ def reconnect_if_stale(redis: Redis | None, exc: Exception) -> None:
     """Close the connections of a pool if one of them leads to a replica; a cluster's client finds the master itself."""
     if isinstance(redis, Redis) and is_stale(exc):
         redis.connection_pool.disconnect()
-
-
-class FailureLog:
-    """Counts and logs failed steps, equal ones less and less often.
-
-    Args:
-        health: the metrics.
-
-    Attributes:
-        newest: the last failure as text; empty before the first.
-    """
-
-    def __init__(self, health: Health) -> None:
-        self.newest = ""
-        self._health = health
-        self._limiter = LogLimiter()
-
-    def report(self, exc: Exception, pause_s: float, **place: int | str) -> bool:
-        """Count a failure, and log it unless an equal one was logged recently; return whether it was logged.
-
-        Args:
-            exc: the failure.
-            pause_s: how long the worker waits before it tries again, in seconds.
-            place: the partition or the part of the worker that has failed. It is logged unless Redis as a whole may be
-                the cause, since all partitions fail then.
-        """
-        kind = kind_of(exc)
-        self._health.failed(kind)
-        self.newest = explain(exc) if isinstance(exc, RedisError) else f"{type(exc).__name__}: {exc}"
-        shown = place if kind == "step" else {}
-        times = self._limiter.count(f"{kind} {shown} {self.newest}")
-        if times:
-            unforeseen = kind == "step" and not isinstance(exc, TidecastError)
-            what = {"kind": kind, **shown, "error": self.newest, "pause_s": round(pause_s, 3), "times": times}
-            log.error("step failed", **what, exc_info=unforeseen)
-        return times > 0

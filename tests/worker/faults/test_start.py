@@ -14,8 +14,8 @@ from tests.harness.servers.odd_servers import redis_with, saying, sentinel, with
 from tests.worker.harness import elsewhere
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
+from worker import failures
 from worker import main as program
-from worker import redis_failures
 from worker.log_limiter import LogLimiter
 from worker.metrics import Health
 from worker.stop import Stop
@@ -42,7 +42,7 @@ class Quarter(Stop):
 def quarter(monkeypatch: pytest.MonkeyPatch) -> Quarter:
     """A quarter of an hour by whose clock repeated failures are logged."""
     made = Quarter()
-    for module in (program, redis_failures):
+    for module in (program, failures):
         monkeypatch.setattr(module, "LogLimiter", partial(LogLimiter, lambda: made.now))
     return made
 
