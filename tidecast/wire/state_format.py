@@ -150,7 +150,7 @@ ANOMALY = np.dtype(  # as in `online/kernels/detection/anomalies.py`
         ],
     )
 )
-WATCH = np.dtype(  # as in `online/kernels/detection/watching.py`
+WATCH = np.dtype(  # as in `online/kernels/detection/`: `arrivals.py`, `standstills.py` and `level_jumps.py`
     (
         np.record,
         [

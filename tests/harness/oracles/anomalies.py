@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tidecast.arrays import Float
-from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS
+from tidecast.online.kernels.detection.watch_facts import BEGINS, ENDS
 from tidecast.settings import AnomalyRule
 
 

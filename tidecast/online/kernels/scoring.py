@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
 from tidecast.models.experts import CHANGED_READINGS, EXPERTS, HALF_LIVES, LSTM, NAIVE, PRETRAINED, PROVEN
@@ -24,22 +25,12 @@ from tidecast.online.kernels.detection.drift_sums import (
     detect_drift,
     drift_at,
 )
+from tidecast.online.kernels.detection.level_jumps import is_unusual_jump, wanders
 from tidecast.online.kernels.detection.noise import forget, noise_ends
 from tidecast.online.kernels.detection.slow_changes import jump_slowly
-from tidecast.online.kernels.detection.watching import (
-    FACTS,
-    LEVEL,
-    LEVEL_SINCE,
-    NEW_LEVEL,
-    OLD_LEVEL,
-    SLOWLY,
-    USUAL_JUMP,
-    is_counter,
-    is_unusual_jump,
-    onwards,
-    wanders,
-    watch_reading,
-)
+from tidecast.online.kernels.detection.standstills import is_counter, onwards
+from tidecast.online.kernels.detection.watch_facts import FACTS, JUMPED, SLOWLY, USUAL_JUMP
+from tidecast.online.kernels.detection.watching import watch_reading
 from tidecast.online.kernels.guard import farthest, guarded_forecast, watch
 from tidecast.online.kernels.interval_widths import anomaly_score, begin, publish_width, track
 from tidecast.online.kernels.pointers import address_of, carray, floats_at
@@ -73,8 +64,8 @@ class BatchScores(NamedTuple):
         new_model: `(n,)`, whether the model forecasts for the first time.
         drift: `(n,)`, the kind of drift that the reading has revealed, or NOTHING.
         statistic: `(n,)`, that kind's sum in thresholds.
-        watched: `(n,)`, the bits of the events of `watching.py`; with BEGINS the reading is an anomaly.
-        facts: `(n, FACTS)`, the times and levels of these events.
+        watched: `(n,)`, the bits of `watch_facts.py`; with BEGINS the reading is an anomaly.
+        facts: `(n,)` of `FACTS`, the times and levels of these events.
         due: `(n,)`, when the series counts as silent, epoch milliseconds; 0: it is not watched.
     """
 
@@ -88,7 +79,7 @@ class BatchScores(NamedTuple):
     drift: Int64
     statistic: Float
     watched: Int64
-    facts: Float
+    facts: NDArray[Any]
     due: Float
 
 
@@ -117,7 +108,7 @@ def score_batch(
         drift=np.empty(n, np.int64),
         statistic=np.empty(n),
         watched=np.zeros(n, np.int64),
-        facts=np.empty((n, FACTS)),
+        facts=np.empty(n, FACTS),
         due=np.empty(n),
     )
     _score_batch(series, readings, answers, levels, bounds, scores)
@@ -245,10 +236,10 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int, learned: bool
     drift = drift_at(at + _DRIFT_AT)
     scores.statistic[i] = drift.statistic
     if learned:
-        scores.watched[i] &= ~(LEVEL | SLOWLY)
-    if scores.watched[i] & (LEVEL | USUAL_JUMP):
+        scores.watched[i] &= ~(JUMPED | SLOWLY)
+    if scores.watched[i] & (JUMPED | USUAL_JUMP):
         begin_drift(at + _DRIFT_AT)
-        scores.drift[i] = LEVEL_MOVED if scores.watched[i] & LEVEL else NOTHING
+        scores.drift[i] = LEVEL_MOVED if scores.watched[i] & JUMPED else NOTHING
         scores.statistic[i] = 1.0
         scores.watched[i] &= ~USUAL_JUMP
     elif scores.watched[i] & SLOWLY:
@@ -258,9 +249,9 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int, learned: bool
         jump_slowly(record.slow, drift.jump, JUMP_STAYS)
         if not is_unusual_jump(record.watch, abs(drift.jump)):
             scores.drift[i] = NOTHING
-        scores.facts[i, LEVEL_SINCE] = np.nan
-        scores.facts[i, OLD_LEVEL] = drift.near
-        scores.facts[i, NEW_LEVEL] = drift.near + drift.jump
+        scores.facts[i].level_since = np.nan
+        scores.facts[i].old_level = drift.near
+        scores.facts[i].new_level = drift.near + drift.jump
     elif scores.drift[i] == MODEL_DEGRADED:
         record.watch.degraded = 1.0
 

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from tidecast.arrays import Int64
 from tidecast.durations import duration_text
 from tidecast.online.batch import Batch
-from tidecast.online.kernels.detection import watching
-from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS
 from tidecast.online.kernels.detection.drift_sums import (
     ERRORS_ROSE,
     LEVEL_MOVED,
@@ -17,6 +16,7 @@ from tidecast.online.kernels.detection.drift_sums import (
     NOTHING,
     SEASON_CHANGED,
 )
+from tidecast.online.kernels.detection.watch_facts import BACK, BEGINS, ENDS, SILENT, SLOWLY, STUCK, UNSTUCK
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.series_entry import SeriesEntry
@@ -64,23 +64,23 @@ def _silence(series: str, since: float, due: float) -> Event:
 def _events_at(batch: Batch, i: int, entry: SeriesEntry, scores: BatchScores) -> Iterator[Event]:
     """Yield the events that reading `i` has caused."""
     bits = int(scores.watched[i])
-    numbers = scores.facts[i].tolist()
+    facts = scores.facts[i]
     ts = int(batch.readings.ts[i])
     y = float(batch.readings.y[i])
     reading: dict[str, Fact] = {"ts": ts, "reading": batch.ids[i], "value": y}
-    if bits & watching.SILENT:
-        yield _silence(entry.series, numbers[watching.SILENT_SINCE], numbers[watching.DUE])
-    if bits & watching.BACK:
-        lasting = _lasting(numbers[watching.SILENT_SINCE], batch.readings.arrived[i])
+    if bits & SILENT:
+        yield _silence(entry.series, facts.silent_since, facts.due)
+    if bits & BACK:
+        lasting = _lasting(facts.silent_since, batch.readings.arrived[i])
         detail = f"a reading after {_text(lasting['duration_ms'])}"
         yield Event("back", detail, entry.series, facts=reading | lasting)
-    if bits & (watching.STUCK | watching.UNSTUCK):
-        yield _stuck(entry, bits & watching.STUCK != 0, reading | _lasting(numbers[watching.STUCK_SINCE], ts))
+    if bits & (STUCK | UNSTUCK):
+        yield _stuck(entry, bits & STUCK != 0, reading | _lasting(facts.stuck_since, ts))
     if bits & (BEGINS | ENDS) and not entry.muted:
-        yield from _anomaly(entry, bits, reading | _forecast(y, scores, i), numbers[watching.ANOMALY_SINCE])
+        yield from _anomaly(entry, bits, reading | _forecast(y, scores, i), facts.anomaly_since)
     if scores.drift[i] != NOTHING:
-        pace: dict[str, Fact] = {"pace": "slow"} if bits & watching.SLOWLY else {}
-        yield _drift(entry, int(scores.drift[i]), float(scores.statistic[i]), reading | pace, numbers)
+        pace: dict[str, Fact] = {"pace": "slow"} if bits & SLOWLY else {}
+        yield _drift(entry, int(scores.drift[i]), float(scores.statistic[i]), reading | pace, facts)
 
 
 def _stuck(entry: SeriesEntry, is_stuck: bool, facts: dict[str, Fact]) -> Event:
@@ -94,7 +94,7 @@ def _forecast(y: float, scores: BatchScores, i: int) -> dict[str, Fact]:
     """Return the facts on reading `i`: the forecast of it, if known, and in how many readings one so rare is due."""
     error = float(scores.error[i])
     expected: dict[str, Fact] = {"expected": y - error} if math.isfinite(error) else {}
-    return {**expected, "score": round(10 ** float(scores.facts[i, watching.RARITY]))}
+    return {**expected, "score": round(10 ** float(scores.facts[i].rarity))}
 
 
 def _anomaly(entry: SeriesEntry, bits: int, facts: dict[str, Fact], since: float) -> Iterator[Event]:
@@ -108,13 +108,12 @@ def _anomaly(entry: SeriesEntry, bits: int, facts: dict[str, Fact], since: float
         yield Event("anomaly", value, entry.series, facts={"phase": "begins", **facts})
 
 
-def _drift(entry: SeriesEntry, kind: int, statistic: float, reading: dict[str, Fact], numbers: list[float]) -> Event:
+def _drift(entry: SeriesEntry, kind: int, statistic: float, reading: dict[str, Fact], facts: Any) -> Event:
     """Return the event of a drift; a change of level and the loss of a model have kinds of their own."""
     if kind == LEVEL_MOVED:
-        old = numbers[watching.OLD_LEVEL]
-        new = numbers[watching.NEW_LEVEL]
-        since = numbers[watching.LEVEL_SINCE]
-        begun = {} if math.isnan(since) else _lasting(since, int(reading["ts"]))
+        old = float(facts.old_level)
+        new = float(facts.new_level)
+        begun = {} if math.isnan(facts.level_since) else _lasting(facts.level_since, int(reading["ts"]))
         detail = ("slowly " if "pace" in reading else "") + f"from {old:.6g} to {new:.6g}"
         return Event("level_changed", detail, entry.series, facts={**reading, "old": old, "new": new, **begun})
     if kind == MODEL_DEGRADED:

@@ -6,8 +6,8 @@ from tidecast.arrays import Bools, Float, Int64
 from tidecast.models.experts import EXPERTS
 from tidecast.online.batch import Batch
 from tidecast.online.drift import KINDS, Drift
-from tidecast.online.kernels.detection.anomalies import BEGINS
 from tidecast.online.kernels.detection.drift_sums import NOTHING
+from tidecast.online.kernels.detection.watch_facts import BEGINS
 from tidecast.online.kernels.scoring import BatchScores
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.wire import Forecasts, field_of

@@ -17,10 +17,10 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.online.kernels.decorators import part_exactly
+from tidecast.online.kernels.detection.watch_facts import BEGINS, ENDS
 from tidecast.online.kernels.pointers import record_at
 from tidecast.settings import AnomalyRule
 
-BEGINS, ENDS = 1, 2  # bits of a result
 DISTANCE, LEVEL, ERROR, MEAN_ERROR = range(4)  # the ways of seeing a reading
 RULE = np.dtype(
     (

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from tidecast.online.kernels.decorators import part_exactly
+from tidecast.online.kernels.detection.running_mean import CUT, USUAL, running_mean
 from tidecast.online.kernels.pointers import carray, floats_at, record_at
 from tidecast.wire.state_format import DRIFT, numbers_in
 
@@ -12,8 +13,6 @@ WARM_UP = 48  # readings for learning the usual values before the first alarm
 SILENCE = 100  # readings without another alarm after an alarm
 OFTEN = 2000  # readings: if the former silence ended fewer ago, the next one is twice as long
 MOST_SILENCE = 3200
-USUAL = 1000.0  # readings in a running mean at most
-CUT = 5.0  # means: a larger value counts as this many
 ERRORS_ALLOWED, ERRORS_MOST = 1.0, 120.0  # in means of the absolute error
 LEVEL_ALLOWED, LEVEL_MOST = 1.0, 45.0  # in means of the distance from the reading a season before
 SEASON_ALLOWED, SEASON_MOST = 1.0, 27.0  # in means of the rest: that distance less its drifting mean
@@ -158,7 +157,7 @@ def _distance_statistic(drift: Any) -> float:
 def _add_error(drift: Any, y: float, error: float, n: float, wanders: bool) -> None:
     size = abs(error)
     spread = drift.spread
-    drift.error = _running_mean(drift.error, size, n)
+    drift.error = running_mean(drift.error, size, n)
     drift.error_sum = _page_sum(drift.error_sum, size, drift.error, ERRORS_ALLOWED)
     if drift.seen == 1:
         drift.center = drift.near = y
@@ -210,8 +209,8 @@ def _add_distance(drift: Any, distance: float) -> None:
     rest = abs(distance - drift.shift)
     most = FOLLOWED_MOST * drift.rest
     drift.shift += FOLLOWING * max(-most, min(most, distance - drift.shift))
-    drift.distance = _running_mean(drift.distance, abs(distance), n)
-    drift.rest = _running_mean(drift.rest, rest, n)
+    drift.distance = running_mean(drift.distance, abs(distance), n)
+    drift.rest = running_mean(drift.rest, rest, n)
     if drift.distance < SEASON_APART * drift.spread and drift.waited == 0:
         drift.level_sum = _page_sum(drift.level_sum, abs(distance), drift.distance, LEVEL_ALLOWED)
         drift.season_sum = _page_sum(drift.season_sum, rest, drift.rest, SEASON_ALLOWED)
@@ -242,12 +241,6 @@ def _confirm(drift: Any, short: float, long: float) -> None:
         drift.confirmed -= 1
     if drift.confirmed <= -CONFIRMED or drift.waited > UNDECIDED:
         _clear_distances(drift)
-
-
-@part_exactly
-def _running_mean(mean: float, size: float, n: float) -> float:
-    """Return the running mean with one more size, the n-th, which is cut once the mean is known."""
-    return mean + (min(size, CUT * mean if mean > 0 else size) - mean) / n
 
 
 @part_exactly

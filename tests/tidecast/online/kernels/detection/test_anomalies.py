@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from tests.harness.oracles.anomalies import AnomalyOracle
 from tidecast.arrays import Float, Int64
-from tidecast.online.kernels.detection.anomalies import BEGINS, ENDS, MOST_RARITY, RULE, detect_anomaly, rule_numbers
+from tidecast.online.kernels.detection.anomalies import MOST_RARITY, RULE, detect_anomaly, rule_numbers
+from tidecast.online.kernels.detection.watch_facts import BEGINS, ENDS
 from tidecast.settings import AnomalyRule
 from tidecast.wire.state_format import ANOMALY
 
