@@ -24,7 +24,8 @@ def claim_layout(redis: Redis, layout: Layout) -> Layout:
     """
     key = common_keys(layout.namespace)[0]
     redis.set(key, layout.encode(), nx=True)
-    return decode_layout(key, cast("bytes", redis.get(key)), layout.namespace)
+    stored = cast("bytes | None", redis.get(key))  # None: it was evicted or deleted just now
+    return decode_layout(key, stored, layout.namespace) if stored else layout
 
 
 class Membership:

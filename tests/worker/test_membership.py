@@ -11,7 +11,7 @@ from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 from tidecast.wire import Layout
 from worker.main import make_worker
-from worker.membership import EVERY_S, SILENT_S, Membership
+from worker.membership import EVERY_S, SILENT_S, Membership, claim_layout
 from worker.metrics import Health
 
 KEY = "workers"
@@ -20,6 +20,12 @@ KEY = "workers"
 def membership(redis: Redis, name: str, lease_s: float = 5.0) -> Membership:
     """Return a worker's view of the others."""
     return Membership(redis, Layout((8,)), name, lease_s)
+
+
+def test_a_layout_that_is_evicted_right_after_it_was_stored_counts(redis: Redis) -> None:
+    """The next look stores it again."""
+    redis.set = lambda *_args, **_options: True  # type: ignore[method-assign, assignment] # the key is gone at once
+    assert Layout((8,)) == claim_layout(redis, Layout((8,)))
 
 
 def test_a_worker_alone_serves_all(redis: Redis) -> None:

@@ -5,14 +5,15 @@ Redis closes connections with too large replies (`client-output-buffer-limit`) o
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 CALM_REQUESTS = 16  # requests that must succeed before the limit is doubled
+PROBE_S = 1.0  # a server that does not answer PING for so long does not answer at all
 T = TypeVar("T")
 
 
@@ -53,14 +54,33 @@ class Portion:
 
 
 def answers(redis: Redis) -> bool:
-    """Return whether Redis answers at all; if so, it was the request that ended the connection."""
+    """Return whether Redis answers at all; if so, it was the request that ended the connection.
+
+    The probe has a short time limit of its own: the request may have waited for all of `redis_timeout` already.
+    """
+    pool = getattr(redis, "connection_pool", None)  # a cluster has several
     try:
-        redis.ping()
+        if pool:
+            _ping(pool)
+        else:
+            redis.ping()
     except ResponseError:  # the user lacks the right to PING
         return True
     except RedisError:
         return False
     return True
+
+
+def _ping(pool: ConnectionPool) -> None:
+    """Send PING over a new connection."""
+    limits = {"socket_timeout": PROBE_S, "socket_connect_timeout": PROBE_S}
+    connection = cast("Any", pool.connection_class)(**pool.connection_kwargs | limits)
+    try:
+        connection.connect()
+        connection.send_command("PING")
+        connection.read_response()
+    finally:
+        connection.disconnect()
 
 
 def shrinking(redis: Redis, portion: Portion, ask: Callable[[int], T]) -> T:

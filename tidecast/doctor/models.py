@@ -1,5 +1,6 @@
 """Check the store: that it exists and can be written, and that every champion can be loaded."""
 
+import errno
 import tempfile
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from tidecast.models.bucket.mirror import series_behind
 from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
 
+ROOM = 2**20  # bytes that must be free in the store
 LISTED = 5  # most broken champions that are listed; the others are only counted
 
 
@@ -23,11 +25,14 @@ def store(case: Case) -> Iterator[Finding]:
         yield Finding("store", "error", f"the store {root} is not a directory", "correct the setting store")
     else:
         try:
-            tempfile.TemporaryFile(dir=root).close()
+            with tempfile.TemporaryFile(dir=root) as file:
+                file.write(bytes(ROOM))  # a full disk still takes an empty file
         except OSError as exc:
+            full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
             problem = f"the store {root} cannot be written ({exc.strerror}), so that nothing can be trained here"
             remedy = "grant this user the right to write there, or train as another user"
-            yield Finding("writable", "error" if retrain.asks_for_schedule else "warning", problem, remedy)
+            remedy = "free its disk: `tidecast models prune` deletes old versions" if full else remedy
+            yield Finding("writable", "error" if full or retrain.asks_for_schedule else "warning", problem, remedy)
 
 
 def bucket(case: Case) -> Iterator[Finding]:

@@ -114,8 +114,9 @@ class StreamWarnings:
             partition=self._partition,
             answered_to=before,
             offset=last,
-            meaning="it was emptied, restored or restarted without its last writes; readings that it has are answered",
-            remedy="see docs/how-to/backup.md, and set appendonly yes",
+            meaning="it was emptied, restored, restarted without its last writes, or evicted keys; "
+            "readings that it has are answered",
+            remedy="see docs/how-to/backup.md, and set appendonly yes and maxmemory-policy noeviction",
         )
 
     def twin(self, name: str, now: float) -> None:

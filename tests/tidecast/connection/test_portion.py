@@ -1,5 +1,7 @@
 """How many entries are requested at once, where Redis closes the connection over too many."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +13,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tidecast.connection.portion import CALM_REQUESTS, Portion, answers, shrinking
+
+WHOLE_S = 60.0  # the time limit of a request in the test of a silent server
 
 
 @pytest.fixture
@@ -58,6 +62,15 @@ def test_a_server_that_is_away_shrinks_nothing() -> None:
     with pytest.raises(RedisConnectionError):
         shrinking(away, portion, ask)
     assert ([1000], 1000) == (counts, portion.count)
+
+
+def test_a_server_that_accepts_and_never_answers_is_found_within_a_short_time() -> None:
+    """A request has already waited for `redis_timeout`; a worker that must stop would wait twice."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        redis = Redis(port=silent.getsockname()[1], socket_timeout=WHOLE_S, retry=Retry(NoBackoff(), 0))
+        began = time.monotonic()
+        assert not answers(redis)
+    assert time.monotonic() - began < WHOLE_S / 2
 
 
 def test_any_other_error_is_raised_as_it_is(redis: Redis) -> None:

@@ -142,3 +142,13 @@ def test_a_store_that_cannot_be_written_is_found(healthy: Installation) -> None:
         shutil.rmtree(root)
     assert [("writable", "error"), ("writable", "warning")] == [(f.check, f.severity) for f in (finding, warning)]
     assert "grant this user the right to write there" in finding.remedy
+
+
+def test_a_store_on_a_full_disk_is_found(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file can still be made there."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_place: full)
+        (finding,) = healthy.examine()
+    assert ("writable", "error") == (finding.check, finding.severity)
+    assert "No space left on device" in finding.problem
+    assert "free its disk" in finding.remedy
