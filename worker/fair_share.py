@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from tidecast.errors import StreamError, Unavailable
 from worker.membership import Membership
 from worker.partition.consumer import PartitionConsumer
 
@@ -34,15 +35,14 @@ class FairShare:
         """Return the partitions to serve or to acquire at `now`, epoch seconds, after releasing those beyond the share.
 
         Raises:
-            RedisError: a partition could not be released.
+            RedisError, Unavailable: a partition could not be released; the next call tries it again.
         """
         if self._membership is None or len(self._consumers) == 1:
             return self._consumers
         self._size = self._membership.share(len(self._consumers))
         held = [consumer for consumer in self._consumers if consumer.held]
         for consumer in held[self._size :]:
-            consumer.leave()
-            log.info("partition handed over", partition=consumer.number)
+            _hand_over(consumer)
         if len(held) >= self._size:
             return held[: self._size]
         return held + self._free(now, self._membership.every_s)
@@ -55,3 +55,15 @@ class FairShare:
             for consumer in rotated
             if not consumer.held and (now >= consumer.free_at or not 0 <= now - consumer.tried_at < every_s)
         ]
+
+
+def _hand_over(consumer: PartitionConsumer) -> None:
+    """Release a partition; one whose lease is a key of another type is dropped, so that the others are served."""
+    try:
+        consumer.leave()
+    except Unavailable:
+        raise
+    except StreamError as exc:
+        consumer.drop(str(exc))
+    else:
+        log.info("partition handed over", partition=consumer.number)

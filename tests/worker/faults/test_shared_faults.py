@@ -129,6 +129,22 @@ def test_a_lease_that_cannot_be_released_does_not_keep_the_others(settings: Sett
     assert {} == redis.hgetall("workers")
 
 
+def test_a_lease_that_cannot_be_handed_over_does_not_keep_the_others(settings: Settings, redis: Redis) -> None:
+    """When another worker joins, the share that stays with this one is still answered."""
+    worker = serving(settings, Health())
+    make_worker(settings, Health()).step(time.time())
+    assert worker._membership
+    worker._membership.look_soon()
+    broken = keys_of(3, PARTITIONS).lease
+    redis.delete(broken)
+    redis.set(broken, "other")
+    push(redis)
+    logs = rounds(worker)
+    assert [1, 1, 0, 0] == forecasts(redis)
+    assert 2 == worker.held
+    assert [3] == [line["partition"] for line in logs if line["event"] == "partition dropped"]
+
+
 def test_a_worker_that_cannot_route_is_not_ready(settings: Settings, redis: Redis) -> None:
     """Readings wait for it alone; its own partitions are served meanwhile."""
     health = Health()
