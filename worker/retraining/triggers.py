@@ -1,12 +1,13 @@
 """Compute when runs are due, from the settings and a time."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from tidecast.durations import duration_text
 from tidecast.errors import SettingsError
+from tidecast.schedule_choice import ScheduleChoice
 from tidecast.settings import NEVER, RetrainSettings
 from worker.retraining.crontab import Crontab
 
@@ -77,6 +78,16 @@ def timing_of(settings: RetrainSettings) -> Timing | None:
     if isinstance(every, float):
         return Timing(f"every {duration_text(every)}", round(1000 * every))
     return _cron(settings.cron, settings.time_zone) if settings.cron else None
+
+
+def timing_chosen(choice: ScheduleChoice) -> Timing | None:
+    """Return the timing of a schedule; None without a schedule.
+
+    Raises:
+        SettingsError: as `timing_of`.
+    """
+    timing = timing_of(choice.retrain) if choice.on else None
+    return replace(timing, yields=True) if timing and choice.by_default else timing
 
 
 def timing_named(text: str) -> Timing | None:

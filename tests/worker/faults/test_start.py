@@ -14,10 +14,11 @@ from tests.harness.servers.odd_servers import redis_with, saying, sentinel, with
 from tests.worker.harness import elsewhere
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
-from worker import failures
-from worker import main as program
+from worker import failures, redis_wait
 from worker.log_limiter import LogLimiter
+from worker.main import make_worker
 from worker.metrics import Health
+from worker.redis_wait import once_redis_answers
 from worker.stop import Stop
 
 QUARTER_S = 900.0
@@ -42,7 +43,7 @@ class Quarter(Stop):
 def quarter(monkeypatch: pytest.MonkeyPatch) -> Quarter:
     """A quarter of an hour by whose clock repeated failures are logged."""
     made = Quarter()
-    for module in (program, failures):
+    for module in (redis_wait, failures):
         monkeypatch.setattr(module, "LogLimiter", partial(LogLimiter, lambda: made.now))
     return made
 
@@ -51,7 +52,7 @@ def tries(settings: Settings, quarter: Quarter) -> list[dict[str, Any]]:
     """Return the log lines and the failure count of a worker that tries to start for a quarter of an hour."""
     health = Health()
     with capture_logs() as lines:
-        if worker := program._begin(settings, health, quarter):
+        if worker := once_redis_answers(lambda: make_worker(settings, health), health, quarter):
             worker.run(quarter)
     read = health.registry.get_sample_value
     assert sum(read("tidecast_failures_total", {"kind": kind}) or 0 for kind in ("redis", "refused")) > 150
@@ -85,13 +86,11 @@ def test_a_start_that_fails_again_and_again_is_logged_at_once_and_then_rarely(
     assert lines[-1]["times"] > 20
 
 
-@pytest.mark.parametrize("run", ["worker", "schedule"])
-def test_a_start_that_fails_shows_its_cause_at_readyz(settings: Settings, quarter: Quarter, run: str) -> None:
+def test_a_start_that_fails_shows_its_cause_at_readyz(settings: Settings, quarter: Quarter) -> None:
     """An operator who asks an orchestrator why the program is not ready gets the sentence of the log."""
     health = Health()
     away = elsewhere(settings, f"redis://127.0.0.1:{free_port()}/0")
-    start = program._begin if run == "worker" else program._reached
-    assert not start(away, health, quarter)
+    assert not once_redis_answers(lambda: make_worker(away, health), health, quarter)
     body = b"".join(health._answer({"PATH_INFO": "/readyz"}, lambda *_: None)).decode()
     assert body.startswith("503 Service Unavailable: ConnectionError:")
 

@@ -4,9 +4,9 @@ import sys
 
 from tests.worker.retraining.harness import stand_in
 from tidecast.settings import load_settings
-from worker.main import run_schedule
+from worker.retraining.main import run
 
 
 def main() -> None:
     """Keep the schedule of the environment's settings until SIGTERM."""
-    run_schedule(load_settings(), stand_in(sys.argv[1]))
+    run(load_settings(), stand_in(sys.argv[1]))

@@ -26,6 +26,7 @@ from tidecast.errors import SettingsError
 from tidecast.settings import Settings, load_settings
 from worker import main as program
 from worker.metrics import Health
+from worker.retraining import main as daemon
 from worker.retraining import scheduler
 from worker.retraining.scheduler import Schedule
 from worker.retraining.triggers import timing_of
@@ -234,13 +235,13 @@ def test_a_schedule_that_cannot_be_kept_is_said_before_the_worker_starts(monkeyp
     """A wrong trigger, or packages that are not installed; by the dry run too."""
     both = load_settings(retrain={"every": "6h", "cron": "0 3 * * *"})
     fine = load_settings(retrain={"every": "6h"})
-    for start in (program.run, program.check, program.run_schedule):
+    for start in (program.run, program.check, daemon.run):
         with pytest.raises(SettingsError, match="both set"):
             start(both)
     with pytest.raises(SettingsError, match=r'no schedule to run: retrain\.every is "never"'):
-        program.run_schedule(load_settings(retrain={"every": "never"}))
+        daemon.run(load_settings(retrain={"every": "never"}))
     monkeypatch.setattr("tidecast.schedule_choice.find_spec", lambda _name: None)
-    for start in (program.run, program.check, program.run_schedule):
+    for start in (program.run, program.check, daemon.run):
         with pytest.raises(SettingsError, match="pip install"):
             start(fine)
 

@@ -43,9 +43,9 @@ def retrain(
         return
     if series or as_json:
         raise SettingsError("--daemon runs the schedule of all series: leave the series and --json out")
-    from worker.main import run_schedule
+    from worker.retraining.main import run
 
-    run_schedule(settings, health_port=health_port)
+    run(settings, health_port=health_port)
 
 
 def _check_known(settings: Settings, series: list[str]) -> None:
