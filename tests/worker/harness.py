@@ -21,6 +21,7 @@ from worker.known_stream import KnownStream
 from worker.loop import Worker
 from worker.membership import Membership
 from worker.metrics import Health
+from worker.partition.other_settings import OtherSettings
 from worker.partition.stream import Stream
 from worker.stop import Stop
 
@@ -43,7 +44,7 @@ def elsewhere(settings: Settings, url: str) -> Settings:
 
 def stream_of(settings: Settings) -> Stream:
     """Return the worker's stream on connections of its own, which the end of the test closes."""
-    return Stream(connected(settings), keys_of(), settings.worker)
+    return Stream(connected(settings), keys_of(), settings.worker, others=OtherSettings(settings))
 
 
 def counts_of(settings: Settings) -> dict[str, int]:

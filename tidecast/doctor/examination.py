@@ -48,6 +48,7 @@ OF_REDIS: Mapping[str, Check] = MappingProxyType(
         "state": keys.state,
         "lease": flow.lease,
         "worker_names": flow.names,
+        "worker_settings": flow.workers_settings,
         "groups": flow.groups,
         "lag": flow.lag,
         "entry_ids": flow.ids,

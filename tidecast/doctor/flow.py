@@ -22,12 +22,13 @@ from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.log_lines import plain
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
+from tidecast.settings.agreed import differences
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id, layout_of
 from tidecast.wire.parsing import ID_AHEAD_MS
 
 WAITED_S = (10.0, 60.0)  # age of the oldest unanswered reading for severity `warning` and `error`
 RECENT_MS = HOUR_MS
-TWINS_MS = 60_000  # a twin counts as present for this long after a worker detected it
+SEEN_MS = 60_000  # a twin, or a worker that stands by, counts as present for this long after it was last seen
 PASSED_OVER = (20, 0.1)  # a number, and a share, of late and duplicate readings that is usual
 COUNTED = 1000  # most dead letters that are counted
 
@@ -61,11 +62,30 @@ def names(case: Case) -> Iterator[Finding]:
         if not _is(case, keys.lease, b"hash"):
             continue
         owner, twin_ms = cast("list[bytes | None]", case.redis.hmget(keys.lease, ["owner", "twin_ms"]))
-        if owner and case.server_ms() - (whole_number(twin_ms) or 0) < TWINS_MS:
+        if owner and case.server_ms() - (whole_number(twin_ms) or 0) < SEEN_MS:
             problem = f"two workers are called {owner.decode(errors='backslashreplace')}, and both want {keys.readings}"
             yield Finding(
                 "worker_names", "error", problem, "give each worker a worker.name of its own, or leave it empty"
             )
+            return
+
+
+def workers_settings(case: Case) -> Iterator[Finding]:
+    """Check that the workers have the same settings, as far as forecasts or the data that is kept depend on them."""
+    known: dict[str, str] = {}  # the settings of live workers, by name
+    for keys in case.partitions():
+        if _is(case, keys.lease, b"hash"):
+            fields = ["owner", "settings", "expires_ms", "other", "other_settings", "other_ms"]
+            raw = cast("list[bytes | None]", case.redis.hmget(keys.lease, fields))
+            now_ms = case.server_ms()
+            for (name, text, ms), kept_ms in ((raw[:3], 0), (raw[3:], SEEN_MS)):
+                if name and text and (whole_number(ms) or 0) + kept_ms > now_ms:
+                    known[name.decode(errors="backslashreplace")] = text.decode(errors="backslashreplace")
+    first = next(iter(known), "")
+    for other, settings in known.items():
+        if problem := differences(known[first], settings, first, other):
+            remedy = "give all workers the same settings and version, and restart those that differ"
+            yield Finding("worker_settings", "warning", problem, remedy)
             return
 
 

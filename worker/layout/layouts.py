@@ -14,6 +14,7 @@ from worker.backoff import Backoff
 from worker.layout.repartition import Repartitioner
 from worker.layout.router import Router
 from worker.membership import Membership
+from worker.partition.other_settings import OtherSettings
 from worker.partition.stream import Stream
 
 log = structlog.get_logger("tidecast.worker")
@@ -39,7 +40,8 @@ class Parts:
         layout = layout_of(settings)
         plain = keys_of(namespace=layout.namespace).forecasts
         merged = plain if settings.forecasts.merged and layout.has_front_door else None
-        streams = [Stream(redis, keys, settings.worker, merged) for keys in layout.present()]
+        others = OtherSettings(settings)
+        streams = [Stream(redis, keys, settings.worker, merged, others) for keys in layout.present()]
         return cls(settings, streams, Router(redis, settings) if layout.has_front_door else None)
 
     def close(self) -> None:

@@ -2,11 +2,12 @@
 --
 -- KEYS: lease, offset, readings, state, forecasts, dead, events, changed, orders; with merged forecasts the stream of all
 --       partitions
--- ARGV: owner, lease_ms, group, longest_ms, instance, fresh
+-- ARGV: owner, lease_ms, group, longest_ms, instance, fresh, settings
 -- All checks come before all writes. Keys that only a commit writes are checked too: a worker would load all states, and
--- then fail at its first commit. Returns {epoch}; {0} after a repartition has closed the partition; {0, ms} while
--- another owner holds the lease, for so long. If the lease's end is later than any lease allows, or is not a number, it
--- is set to lease_ms from now, and the old end is returned too.
+-- then fail at its first commit. Returns {epoch}; {0} after a repartition has closed the partition; {0, ms, end, owner,
+-- settings} while another owner holds the lease, for so long. If the lease's end is later than any lease allows, or is
+-- not a number, it is set to lease_ms from now, and the old end is returned; else nil. The settings are those of the
+-- owner if they differ from ours, else nil; the lease then names us too, for `tidecast doctor`.
 -- Returns {-1} if another instance holds the lease under the same name and this one is its twin: it has held the lease
 -- before. A fresh instance, which has never held the lease, takes it over, since it may replace the other one.
 local lease, offset, readings, state, forecasts, dead = unpack(KEYS)
@@ -26,11 +27,20 @@ now = now[1] * 1000 + math.floor(now[2] / 1000)
 local owner, expires, instance = unpack(redis.call('HMGET', lease, 'owner', 'expires_ms', 'instance'))
 if owner and owner ~= ARGV[1] then
   local left = (whole(expires) or math.huge) - now
+  local stored = false
   if left > tonumber(ARGV[4]) then
     redis.call('HSET', lease, 'expires_ms', now + ARGV[2])
-    return {0, tonumber(ARGV[2]), expires or ''}
+    left = tonumber(ARGV[2])
+    stored = expires or ''
   end
-  if left > 0 then return {0, left} end
+  if left > 0 then
+    local theirs = redis.call('HGET', lease, 'settings')
+    local differs = theirs and ARGV[7] ~= '' and theirs ~= ARGV[7]
+    if differs then
+      redis.call('HSET', lease, 'other', ARGV[1], 'other_settings', ARGV[7], 'other_ms', now)
+    end
+    return {0, left, stored, owner, differs and theirs}
+  end
 end
 local twin = owner and instance and instance ~= ARGV[5] and ARGV[6] ~= '1'
 if twin and (whole(expires) or 0) > now then
@@ -105,7 +115,7 @@ end
 local epoch = redis.call('HINCRBY', lease, 'epoch', 1)
 -- An owner that is still named did not release the lease: perhaps the readings killed it.
 redis.call('HSET', lease, 'owner', ARGV[1], 'instance', ARGV[5], 'expires_ms', now + ARGV[2],
-  'abandoned', owner and 1 or 0)
+  'abandoned', owner and 1 or 0, 'settings', ARGV[7])
 redis.call('HSET', offset, 'last', last, 'read', read)
 if before ~= 0 or former_before then redis.call('HSET', offset, 'before', before) end
 return {epoch}

@@ -22,6 +22,7 @@ from tidecast.online.series.state_changes import StateChanges
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.entry_reader import EntryReader, RecreatedStream
+from worker.partition.other_settings import OtherSettings
 from worker.partition.pipeline import PipelinedConnection
 from worker.partition.series_change import SeriesChange
 from worker.partition.stored_states import states_of
@@ -60,8 +61,16 @@ class Stream:
         has_twin: whether the last `acquire` detected another live worker of the same name.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        settings: WorkerSettings,
+        merged: str | None = None,
+        others: OtherSettings | None = None,
+    ) -> None:
         self.has_twin = False
+        self._others = others
         self.held_for_s = math.inf
         self._instance = token_hex(8)
         self._fresh = True  # until the lease is held for the first time
@@ -93,7 +102,7 @@ class Stream:
         keys = [own.lease, own.offset, own.readings, own.state, own.forecasts, own.dead]
         keys += [own.events, own.changed, own.orders, *self._merged]
         args: list[str | int] = [owner, self._lease_ms, self._settings.lag_group, round(LONGEST_LEASE_S * 1000)]
-        args += [self._instance, int(self._fresh)]
+        args += [self._instance, int(self._fresh), self._others.ours if self._others else ""]
         with refusals_explained():
             epoch, *rest = cast("list[Any]", self._acquire(keys=keys, args=args))
             self.held_for_s = rest[0] / 1000 if rest else math.inf
@@ -101,10 +110,11 @@ class Stream:
             if epoch > 0:
                 self._fresh = False
                 self._create_group()
-        for stored in rest[1:]:
-            log_correction(
-                f"{self.keys.lease} expires_ms", stored, f"the lease ends {self._settings.lease:g} s from now"
-            )
+        if rest and rest[1] is not None:
+            meaning = f"the lease ends {self._settings.lease:g} s from now"
+            log_correction(f"{self.keys.lease} expires_ms", rest[1], meaning)
+        if rest and rest[3] and self._others:
+            self._others.compare(*rest[2:])
         return epoch if epoch > 0 else None
 
     def awaits_nobody(self) -> bool:

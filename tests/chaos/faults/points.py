@@ -21,8 +21,6 @@ from tests.chaos.harness import COMMIT
 from tests.harness.nursery import fork
 from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
-from tidecast.settings import WorkerSettings
-from tidecast.wire import Keys
 from worker.layout.router import Router
 from worker.layout.sources import RoutedStream
 from worker.partition.stream import NO_LAG, Meanwhile, Stream
@@ -79,9 +77,9 @@ class MortalConnection(Connection):
 class MortalStream(Stream):
     """The worker's own commands, with the points between them."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
+    def __init__(self, redis: Redis, *rest: Any) -> None:
         redis.connection_pool.connection_class = MortalConnection
-        super().__init__(redis, keys, settings, merged)
+        super().__init__(redis, *rest)
 
     def acquire(self, owner: str) -> int | None:
         """Take the lease and die with nothing loaded: the lease has to run out."""

@@ -154,6 +154,13 @@ def twins(installation: Installation) -> None:
     first.step(time.time() + 31)
 
 
+def other_settings(installation: Installation) -> None:
+    """A second worker that stands by, with another horizon."""
+    named = installation.settings.worker.model_copy(update={"name": "one"})
+    other = installation.settings.model_copy(update={"worker": named, "series": SeriesSettings(horizon=3)})
+    make_worker(other, Health()).step(time.time())
+
+
 FAULTS: list[tuple[Fault, str, str, str]] = [
     (sent("forgetful", "CONFIG SET appendonly no"), "persistence", "warning", "appendonly yes"),
     (full_disk, "disk", "error", "free its disk"),
@@ -195,6 +202,7 @@ FAULTS: list[tuple[Fault, str, str, str]] = [
     (no_awaited_group, "group", "error", "XGROUP CREATE forecasts plant 0"),
     (another_awaited_group, "group", "error", "XGROUP CREATE forecasts plamt 0"),
     (no_passive_group, "group", "warning", "the next commit creates it again"),
+    (other_settings, "worker_settings", "warning", "the same settings and version"),
     (twins, "worker_names", "error", "a worker.name of its own"),
     (endless_blocks, "stream_blocks", "warning", "stream-node-max-entries 100"),
     (sent("foreign_forecasts", "XADD forecasts * series a"), "forecasts_ahead", "error", "rename forecasts"),

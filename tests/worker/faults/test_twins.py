@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from tests.worker.harness import NOW, Impatient, add, forecasts, new_worker, stream_of
 from tidecast.errors import Fenced
-from tidecast.settings import Settings
+from tidecast.settings import SeriesSettings, Settings
 from worker.partition.stream_warnings import WARN_EVERY_S
 from worker.stop import Stop
 
@@ -37,6 +37,35 @@ def test_a_worker_whose_name_another_has_stands_by_and_says_so_once(settings: Se
     with capture_logs() as log:
         first.step(NOW + 40 + WARN_EVERY_S)
     assert [NAMED] == [line["event"] for line in log]
+
+
+@pytest.mark.usefixtures("redis")
+def test_a_worker_that_stands_by_with_other_settings_names_them_once(settings: Settings) -> None:
+    """Otherwise the form of a forecast would depend, in silence, on the worker that answers."""
+    kept = settings.worker.model_copy(update={"name": "two", "forecasts_kept": 5000})
+    series = SeriesSettings(horizon=3)
+    first = new_worker(settings)
+    second = new_worker(settings.model_copy(update={"worker": kept, "series": series}))
+    first.step(NOW)
+    with capture_logs() as log:
+        for n in range(1, 4):
+            second.step(NOW + n)
+    (line,) = log
+    assert ("warning", "another worker has other settings") == (line["log_level"], line["event"])
+    series_differ, worker_differs = line["differences"].split("; ")
+    assert "series.horizon is 3 for two and 1 for one" == series_differ
+    assert "worker.forecasts_kept is 5000 for two and 1000000 for one" == worker_differs
+
+
+def test_workers_with_equal_settings_report_nothing(settings: Settings, redis: Redis) -> None:
+    """Their names, threads and addresses may differ."""
+    first = new_worker(settings)
+    second = new_worker(settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": "two"})}))
+    first.step(NOW)
+    with capture_logs() as log:
+        second.step(NOW + 1)
+    assert [] == log
+    assert redis.hget("lease", "other") is None
 
 
 def test_the_one_that_stood_by_takes_over_when_the_other_leaves(settings: Settings, redis: Redis) -> None:
