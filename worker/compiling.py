@@ -26,7 +26,7 @@ from tidecast.online.kernels.networks import inputs
 from tidecast.online.kernels.networks.threads import Threads, linear_answers
 from tidecast.online.kernels.networks.weight_layout import WeightLayout
 from tidecast.online.kernels.rows import Rows
-from tidecast.online.series import state_encoder
+from tidecast.online.series import forecast_encoder, state_encoder
 from tidecast.online.stages import entry_parser
 from tidecast.settings import cores
 from tidecast.start import LastingObjects, child_command
@@ -141,7 +141,7 @@ def _answer_linear() -> None:
 # Both shares take about the same time, counting the start of the helper.
 OWN = (_answer_network, online_linear.warm, scoring.warm, scoring.warm_trackers, _answer_linear)
 FURTHER = (paths.warm, intervals.warm)  # only for forecasts of several steps
-OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, inputs.warm)
+OF_HELPER = (window.warm, entry_parser.warm, state_encoder.warm, forecast_encoder.warm, inputs.warm)
 
 
 def _ignore() -> None:

@@ -1,8 +1,10 @@
 """Forecasts as a worker sends them, and as they arrive on the stream."""
 
-import json
-
+from tidecast.online.kernels.redis_arguments import arguments_in
+from tidecast.online.series.forecast_encoder import encoded
 from tidecast.wire import Forecast, Forecasts
+
+STRING = 0xDA  # the type of a string with a length of two bytes
 
 
 def together(*forecasts: Forecast) -> Forecasts:
@@ -19,9 +21,19 @@ def together(*forecasts: Forecast) -> Forecasts:
 
 def entries(forecasts: Forecasts) -> list[tuple[str, dict[str, str]]]:
     """Return the ids and fields that the commit makes of a batch."""
-    (_, ids), *fields = ((name, json.loads(texts)) for name, texts in forecasts.encode())
-    named = [{name: texts[i] for name, texts in fields if texts[i] is not None} for i in range(len(ids))]
-    return list(zip(ids, named, strict=True))
+    return [_entry(argument) for argument in arguments_in(encoded(forecasts))]
+
+
+def _entry(argument: bytes) -> tuple[str, dict[str, str]]:
+    """Unpack an id, and names and values in turn: strings of MessagePack."""
+    texts = []
+    at = 0
+    while at < len(argument):
+        kind = argument[at]
+        begin, length = (at + 3, int.from_bytes(argument[at + 1 : at + 3])) if kind == STRING else (at + 1, kind & 31)
+        texts.append(argument[begin : begin + length].decode())
+        at = begin + length
+    return texts[0], dict(zip(texts[1::2], texts[2::2], strict=True))
 
 
 def sent(forecast: Forecast) -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from tidecast.arrays import Bytes, byte_array
 from tidecast.online.batch import Entry
 from tidecast.online.kernels.entries import Places, find_entries
-from tidecast.online.series.state_changes import LINE
+from tidecast.online.kernels.redis_arguments import LINE
 
 
 class RawEntries(Sequence[Entry]):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from tidecast.wire.ids import foreign_entry
@@ -125,7 +124,6 @@ class Forecast:
 
 
 _FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name not in ("id", "more"))
-_TEXTS = ("id", "series", "kind")  # the fields that are not numbers
 
 
 Column = Sequence[object] | NDArray[Any]  # the values of one field; None and NaN: not known
@@ -168,22 +166,13 @@ class Forecasts:
     def __iter__(self) -> Iterator[Forecast]:
         return map(self.__getitem__, range(len(self)))
 
-    def encode(self) -> list[tuple[str, bytes]]:
-        """Return the fields' names, the id first, each with a JSON list of texts.
-
-        Null stands for an omitted field; a field that all forecasts omit is left out.
-        """
+    def columns(self) -> dict[str, Column]:
+        """Return the values of each field that a forecast of the batch may have, by its name; the id comes first."""
         columns: dict[str, Column] = {name: getattr(self, name) for name in ("id", *_FORECAST_FIELDS)}
+        columns["level"] = [self.level] * len(self)
         filled = np.asarray(self.filled)
         columns["filled"] = [number or None for number in filled.tolist()] if filled.any() else []
-        columns["level"] = [self.level]
-        encoded = {
-            name: orjson.dumps(values) if name in _TEXTS else _as_texts(values)
-            for name, values in (columns | self.more).items()
-        }
-        if level := encoded["level"]:  # one number for all forecasts
-            encoded["level"] = b"[%b]" % b",".join([level[1:-1]] * len(self))
-        return [(name, texts) for name, texts in encoded.items() if texts]
+        return {name: values for name, values in (columns | self.more).items() if len(values)}
 
 
 def _item(values: Column, i: int) -> Any:
@@ -192,19 +181,6 @@ def _item(values: Column, i: int) -> Any:
         return None
     value = values[i].item() if isinstance(values, np.ndarray) else values[i]
     return None if value != value else value
-
-
-def _as_texts(numbers: Column) -> bytes:
-    """Return a JSON list of numbers as a list of texts, so that no other program chooses how to format them.
-
-    Return nothing if no number is known.
-    """
-    listed = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    unknown = listed.count(b"n")  # of null alone; a search for one letter is much faster
-    if unknown == len(numbers):
-        return b""
-    texts = b'["%b"]' % listed.replace(b",", b'","')
-    return texts.replace(b'"null"', b"null") if unknown else texts
 
 
 _ORIGINAL = b"original."  # before the name of a reading's field in a dead letter

@@ -9,8 +9,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.arrays import Bytes
 from tidecast.online.kernels.entries import find_entries
+from tidecast.online.kernels.redis_arguments import LINE
 from tidecast.online.raw_entries import RawEntries, new_places
-from tidecast.online.series.state_changes import LINE
 
 ROOM = 2**16  # bytes: a reply with more entries gets more room
 

@@ -17,13 +17,14 @@ from tidecast.connection.portion import answers
 from tidecast.connection.records.orders import Order, orders_in
 from tidecast.errors import Conflict, Unavailable
 from tidecast.online.batch import BatchResult
+from tidecast.online.kernels.redis_arguments import arguments_in
 from tidecast.online.raw_entries import RawEntries
-from tidecast.online.series.state_changes import StateChanges
+from tidecast.online.series.forecast_encoder import encoded
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.entry_reader import EntryReader, RecreatedStream
 from worker.partition.other_settings import OtherSettings
-from worker.partition.pipeline import PipelinedConnection
+from worker.partition.pipeline import PackedArguments, PipelinedConnection
 from worker.partition.series_change import SeriesChange
 from worker.partition.stored_states import states_of
 from worker.partition.stream_purge import StreamPurge
@@ -270,13 +271,15 @@ class Stream:
         keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events]
         keys += [own.changed, *self._merged]
         args = self._commit_arguments(epoch, started_from, result, lag)
+        states = result.states
+        packed = PackedArguments(encoded(result.forecasts) + states.packed, len(result.forecasts) + 2 * len(states))
         with refusals_explained():
             if meanwhile is None:
-                self._commit_alone(keys, args, result.states)
+                self._commit_alone(keys, args, packed)
             elif isinstance(self._committing, PipelinedConnection):
-                self._commit_beside(self._committing, keys, args, result.states, meanwhile)
+                self._commit_beside(self._committing, keys, args, packed, meanwhile)
             else:
-                committed = self._committing.submit(self._commit_alone, keys, args, result.states)
+                committed = self._committing.submit(self._commit_alone, keys, args, packed)
                 try:
                     meanwhile()
                 finally:
@@ -284,18 +287,16 @@ class Stream:
             self._await_replicas()
 
     def _commit_arguments(self, epoch: int, started_from: str, result: BatchResult, lag: Lag) -> list[Any]:
-        """Return the arguments of commit.lua without the states, flat: lists have their length before them."""
+        """Return the arguments of commit.lua before the forecasts, flat: lists have their length before them."""
         settings = self._settings
         read = sum(result.counts.values()) + lag.lost
         counts: dict[str, int] = {"read": read, "lost": lag.lost, **result.counts}
         if lag.correction:
             counts["before"] = -lag.correction
-        columns = result.forecasts.encode() if result.forecasts else []
         args: list[Any] = [epoch, started_from, result.last, self._lease_ms]
         args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
         args += [settings.lag_group, settings.wait_for_group]
         args += [len(counts), *chain.from_iterable(counts.items())]
-        args += [len(columns), *chain.from_iterable(columns)]
         args.append(len(result.dead))
         for letter in result.dead:
             fields = letter.encode()
@@ -304,30 +305,29 @@ class Stream:
         for event in result.events:
             fields = event.encode()
             args += (len(fields), *fields)
+        args.append(len(result.forecasts))
         return args
 
-    def _commit_alone(self, keys: list[str], args: list[Any], states: StateChanges) -> None:
-        for field in states.items():
-            args += field
-        self._commit(keys=keys, args=args)
+    def _commit_alone(self, keys: list[str], args: list[Any], packed: PackedArguments) -> None:
+        self._commit(keys=keys, args=args + arguments_in(packed.packed))
 
     def _commit_beside(
         self,
         pipelined: PipelinedConnection,
         keys: list[str],
         args: list[Any],
-        states: StateChanges,
+        packed: PackedArguments,
         meanwhile: Callable[[], None],
     ) -> None:
         command = ("EVALSHA", self._commit.sha, len(keys), *keys, *args)
         try:
-            pipelined.send(command, more=states.packed, arguments=2 * len(states))
+            pipelined.send(command, more=packed)
             try:
                 meanwhile()
             finally:
                 pipelined.reply()
         except NoScriptError:  # Redis was restarted and has lost the script; nothing has happened
-            self._commit_alone(keys, args, states)
+            self._commit_alone(keys, args, packed)
         except ResponseError:
             raise
         except Exception:

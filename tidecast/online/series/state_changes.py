@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Self
 
-LINE = b"\r\n"
+from tidecast.online.kernels.redis_arguments import arguments_in
 
 
 class StateChanges(Mapping[str, bytes]):
@@ -42,11 +42,5 @@ class StateChanges(Mapping[str, bytes]):
 
     @cached_property
     def _decoded(self) -> dict[str, bytes]:
-        texts = []
-        at = 0
-        while at < len(self.packed):
-            begin = self.packed.index(LINE, at) + len(LINE)
-            end = begin + int(self.packed[at + 1 : begin - len(LINE)])
-            texts.append(self.packed[begin:end])
-            at = end + len(LINE)
+        texts = arguments_in(self.packed)
         return {name.decode(): value for name, value in zip(texts[::2], texts[1::2], strict=True)}

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tidecast.arrays import Bytes, Int64, byte_array
+from tidecast.arrays import Bytes, Int64
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.placing.profiles import PROFILE_SIZE, PROFILES_AT, profile_at
 from tidecast.online.kernels.pointers import bytes_at, carray, words_at
+from tidecast.online.kernels.redis_arguments import digits_of, put_decimal, put_length, put_line_end
 from tidecast.online.kernels.series_rows import SeriesRows, series_rows
 from tidecast.online.kernels.window_loops import window_at
 from tidecast.online.series.partition_series import PartitionSeries
@@ -38,8 +39,7 @@ _HEAD, _BLOCK_HEAD = HEADER.size, BLOCK_HEADER.size  # bytes before the numbers 
 _BIN_HEAD = BIN_HEADER.size
 _WINDOW = WINDOW.itemsize // WORD  # words
 _LINES = 60  # bytes at most that an argument's name and value take beside their own
-_DIGITS = byte_array(b"0123456789")
-_SIGNS = byte_array(b"$\r\n" + SEPARATOR.encode() + b"-")
+_SEPARATOR, _MINUS = ord(SEPARATOR), ord("-")
 _OF_HEAD = 2**62  # in place of the number of a field: that of the head
 
 
@@ -95,14 +95,14 @@ def _encoded(rows: SeriesRows, numbers: Int64, names: SeriesNames, shape: tuple[
         names.names.series[numbers],
     )
     into = np.empty(_most_bytes(states), np.uint8)
-    fields, size = _encode(states, (_DIGITS, _SIGNS), into)
+    fields, size = _encode(states, into)
     return StateChanges(into[:size].tobytes(), fields)
 
 
 def warm() -> None:
     """Compile the loops, or load them from the cache."""
     states = _States(series_rows(0), (1, 0), 0, 0, np.zeros(0, np.uint8), np.zeros((0, 2), np.int64))
-    _encode(states, (_DIGITS, _SIGNS), np.empty(_most_bytes(states), np.uint8))
+    _encode(states, np.empty(_most_bytes(states), np.uint8))
 
 
 @compiled_exactly
@@ -120,7 +120,7 @@ def _most_bytes(states: _States) -> int:
 
 
 @compiled_exactly
-def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tuple[int, int]:
+def _encode(states: _States, into: Bytes) -> tuple[int, int]:
     """Write all fields one after the other; return their number and their bytes."""
     at = 0
     fields = 0
@@ -128,29 +128,29 @@ def _encode(states: _States, characters: tuple[Bytes, Bytes], into: Bytes) -> tu
         window = states.series[i].window
         w = window_at(window)
         place = np.int64(_OF_HEAD)  # not a literal, for which the function would be compiled once more
-        at = _put_name(states, i, place, characters, into, at)  # type: ignore[arg-type] # a NumPy scalar
-        at = _put_line_end(characters, into, _encode_head(states, i, characters, into, at))
+        at = _put_name(states, i, place, into, at)  # type: ignore[arg-type] # a NumPy scalar
+        at = put_line_end(into, _encode_head(states, i, into, at))
         ring = -(-w.capacity // BLOCK) + 1
         first, stop = _unsaved_blocks(window)
         for number in range(first, stop):
-            at = _put_name(states, i, number % ring, characters, into, at)
-            at = _put_length(_size_of_block(window, number), characters, into, at)
-            at = _put_line_end(characters, into, _encode_block(window, number, into, at))
+            at = _put_name(states, i, number % ring, into, at)
+            at = put_length(_size_of_block(window, number), into, at)
+            at = put_line_end(into, _encode_block(window, number, into, at))
         fields += 1 + max(0, stop - first) + _unsaved_bins(window)
-        at = _put_bins(states, i, characters, into, at)
+        at = _put_bins(states, i, into, at)
         w.unsaved = 0
     return fields, at
 
 
 @part_exactly
-def _encode_head(states: _States, i: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
+def _encode_head(states: _States, i: int, into: Bytes, at: int) -> int:
     """Write the head and the block that is not full, after their length; return the place after them."""
     its = states.series[i]
     newest = window_at(its.window).appended // BLOCK
     block = _size_of_block(its.window, newest) if window_at(its.window).appended % BLOCK else 0
     words = _words_of(its.window, _WINDOW) + _words_of(its.record, states.record_size)
     names = its.stored_names[1]
-    at = _put_length(_HEAD + states.bits + WORD * words + names + block, characters, into, at)
+    at = put_length(_HEAD + states.bits + WORD * words + names + block, into, at)
     at = _put(into, at, STATE_FORMAT, 1)
     at = _put(into, at, states.shape[0], 1)
     at = _put(into, at, states.shape[1], 1)
@@ -165,53 +165,19 @@ def _encode_head(states: _States, i: int, characters: tuple[Bytes, Bytes], into:
 
 
 @part_exactly
-def _put_name(states: _States, i: int, place: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
+def _put_name(states: _States, i: int, place: int, into: Bytes, at: int) -> int:
     """Write the name of a field: that of the series and, but for the head's, its number, which may be below 0."""
     begin, length = states.places[i]
-    suffix = 0 if place == _OF_HEAD else 1 + _digits_of(abs(place)) + (place < 0)
-    at = _put_length(length + suffix, characters, into, at)
+    suffix = 0 if place == _OF_HEAD else 1 + digits_of(abs(place)) + (place < 0)
+    at = put_length(length + suffix, into, at)
     for k in range(length):
         into[at + k] = states.names[begin + k]
     at += length
     if place != _OF_HEAD:
-        into[at] = characters[1][3]
-        into[at + 1] = characters[1][4]
-        at = _put_decimal(abs(place), characters[0], into, at + 1 + (place < 0))
-    return _put_line_end(characters, into, at)
-
-
-@part_exactly
-def _put_length(length: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
-    """Write the line that announces so many bytes."""
-    into[at] = characters[1][0]
-    return _put_line_end(characters, into, _put_decimal(length, characters[0], into, at + 1))
-
-
-@part_exactly
-def _put_line_end(characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
-    into[at] = characters[1][1]
-    into[at + 1] = characters[1][2]
-    return at + 2
-
-
-@part_exactly
-def _digits_of(number: int) -> int:
-    """Return the number of decimal digits."""
-    digits = 1
-    while number >= 10:
-        number //= 10
-        digits += 1
-    return digits
-
-
-@part_exactly
-def _put_decimal(number: int, digits: Bytes, into: Bytes, at: int) -> int:
-    """Write a number as decimal text; return the place after it."""
-    end = at + _digits_of(number)
-    for place in range(end - 1, at - 1, -1):
-        into[place] = digits[number % 10]
-        number //= 10
-    return end
+        into[at] = _SEPARATOR
+        into[at + 1] = _MINUS
+        at = put_decimal(abs(place), into, at + 1 + (place < 0))
+    return put_line_end(into, at)
 
 
 @part_exactly
@@ -233,7 +199,7 @@ def _unsaved_bins(window: int) -> int:
 
 
 @part_exactly
-def _put_bins(states: _States, i: int, characters: tuple[Bytes, Bytes], into: Bytes, at: int) -> int:
+def _put_bins(states: _States, i: int, into: Bytes, at: int) -> int:
     """Write the blocks of bins that have changed; return the place after them."""
     w = window_at(states.series[i].window)
     for season in range(SEASONS):
@@ -243,10 +209,10 @@ def _put_bins(states: _States, i: int, characters: tuple[Bytes, Bytes], into: By
             if (bits >> block) & 1:
                 first = BIN_BLOCK * block
                 size = WORD * (min(first + BIN_BLOCK, profile.bins) - first)
-                at = _put_name(states, i, -1 - season * BIN_BLOCKS - block, characters, into, at)
-                at = _put(into, _put_length(_BIN_HEAD + size, characters, into, at), profile.number, _BIN_HEAD)
+                at = _put_name(states, i, -1 - season * BIN_BLOCKS - block, into, at)
+                at = _put(into, put_length(_BIN_HEAD + size, into, at), profile.number, _BIN_HEAD)
                 at = _copy(into, at, w.bins + WORD * (season * MOST_BINS + first), size)
-                at = _put_line_end(characters, into, at)
+                at = put_line_end(into, at)
         w.unsaved_bins[season] = 0
     return at
 
