@@ -24,6 +24,7 @@ TIME = ("ds", "timestamp", "ts", "datetime", "time", "date")
 LIBRARY_TARGET = "y"  # the target of a table with `unique_id` or `ds`
 DEFAULT_TARGET = "value"
 OTHER_DELIMITERS = re.compile(r"[|:\s]+")  # that a file may have, but which are not read
+COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
 TARGET = (DEFAULT_TARGET, LIBRARY_TARGET)
 ALL = "all"
 NONE = "none"
@@ -66,6 +67,7 @@ def layout_of(table: Table, selection: Selection) -> TableLayout:
     rest = [name for name in table.columns if name not in (time, series)]
     numeric = [name for name in rest if _is_value(name) and _is_numeric(table.columns[name])]
     if _is_wide(selection, series, numeric):
+        _check_commas(table, rest, numeric)
         note = f"{len(numeric)} columns read as one series each; a target would make one series of them"
         return TableLayout(time, None, tuple(numeric), True, (DEFAULT_TARGET,), (note, *_unused(rest, numeric)))
     target, called, notes = _target(table, selection, rest, numeric, _is_of_a_library(time, series))
@@ -96,6 +98,7 @@ def fields_of(table: Table, series_column: str | None, others: Sequence[str]) ->
     fields = tuple(name for name in names if _is_value(name) and _is_numeric(rest.columns[name]))
     if not fields:
         raise HistoryError(f"{table.source} has no column of numbers among {_listed(table.columns)}: add one")
+    _check_commas(table, names, fields)
     return TableLayout(time, series, fields, False, fields, _unused(names, fields))
 
 
@@ -172,6 +175,7 @@ def _target(
         return named[-1], DEFAULT_TARGET, ()
     if not numeric:
         raise HistoryError(f"{table.source} {_why_no_target(table, rest)}")
+    _check_commas(table, rest, numeric)
     notes = (f"target {numeric[-1]!r}, the last of {len(numeric)} numeric columns",) if len(numeric) > 1 else ()
     return numeric[-1], numeric[-1], notes
 
@@ -187,6 +191,20 @@ def _why_no_target(table: Table, rest: Sequence[str]) -> str:
     return (
         f"has no value column among {_listed(table.columns)}: call the numbers 'value' or name their column as target"
     )
+
+
+def _check_commas(table: Table, names: Sequence[str], numeric: Sequence[str]) -> None:
+    """Refuse a table in which a column of decimal commas would be left out while other columns are read."""
+    for name in names:
+        if name in numeric or not table.columns[name].is_text:
+            continue
+        head = table.columns[name].take(np.arange(min(_SAMPLE, len(table))))
+        first = head.text(int(np.argmax(head.numbers().bad))).strip()
+        if COMMA_NUMBER.fullmatch(first):
+            raise HistoryError(
+                f"column {name[:40]!r} of {table.source} has numbers such as {first[:40]!r}: write a point for "
+                "decimals, or remove the column"
+            )
 
 
 def _features(

@@ -117,7 +117,8 @@ def backtest(
     check_test_size(test_size)
     usable = [history for history in histories if cut(history, test_size) < len(history)]
     if not usable:
-        raise HistoryError("no series is long enough to be split: add readings, or use a larger test size")
+        longest = max(histories, key=len)
+        raise HistoryError(f"no series is long enough: the longest has {_too_short(longest, test_size).reason}")
     starts = {history.series: cut(history, test_size) for history in usable}
     forecaster = trained_forecaster(usable, starts, settings, spec or Spec(), scheduler)
     made, reasons = forecasts_from(usable, starts, forecaster)

@@ -151,6 +151,7 @@ REFUSED = [
     OddFile("hours beside dates", lines("date,hour,load", *HOURS), sentence="column 'hour' distinguishes the rows: join it with 'date' into one column 'timestamp'"),
     OddFile("panel without a telling column", lines("date,value", *(f"2024-03-{1 + i // 5:02},{i * 7 % 31}" for i in range(40))), sentence="no column names the series: call the one that does 'series'"),
     OddFile("a column of decimal commas under a name of its own", lines("date;Last", "2024-03-01;5,5"), sentence="x.csv has no column of numbers: 'Last' begins with '5,5', which has a comma: write a point for decimals and nothing between thousands"),
+    OddFile("a column of decimal commas beside one of whole numbers", lines("date;Pieces;Load", "2024-03-01;7;5", "2024-03-02;8;5,5", "2024-03-03;8;6,5"), sentence="column 'Load' of x.csv has numbers such as '5,5': write a point for decimals"),
     OddFile("columns separated by bars", lines("series|timestamp|value", "a|2024-03-01|5"), sentence="x.csv has one column, 'series|timestamp|value': separate columns by commas, semicolons or tabs"),
     OddFile("columns separated by blanks", lines("Time Load", "2024-03-01T00:00Z 5.5"), sentence="x.csv has one column, 'Time Load': separate columns by commas, semicolons or tabs"),
     OddFile("named series whose times repeat", lines("series,date,value", *(f"s,2024-03-{1 + i // 5:02},{i * 7 % 31}" for i in range(40))), sentence="no other column distinguishes the rows: keep one reading of each time"),

@@ -219,7 +219,7 @@ def test_a_history_that_cannot_be_split_is_one_sentence(tmp_path: Path) -> None:
     """A backtest without answers has failed."""
     file = tmp_path / "short.csv"
     file.write_text("series,timestamp,value\na,2024-01-01,1\n")
-    with pytest.raises(HistoryError, match="long enough"):
+    with pytest.raises(HistoryError, match="the longest has 1 reading, too few for a test part of 20%: add"):
         run(BacktestJob(Source((str(file),)), tmp_path / "out.csv"), load_settings(store=tmp_path), as_json=True)
 
 

@@ -76,7 +76,8 @@ def backtest(
     cutoffs = {history.series: windows.cutoffs(len(history)) for history in histories.accepted}
     usable = [history for history in histories.accepted if cutoffs[history.series]]
     if not usable:
-        raise HistoryError("no series is long enough to be split: add readings, or use fewer windows or steps")
+        longest = max(histories.accepted, key=len)
+        raise HistoryError(f"no series is long enough: the longest has {_too_short([longest], cutoffs)[0].reason}")
     rows, reasons = _rows(usable, cutoffs, _Method(request.settings, request.spec or Spec(), h, refit))
     warn_of_left_out(histories, [*_too_short(histories.accepted, cutoffs), *reasons])
     made: pd.DataFrame = import_pandas().DataFrame(rows, columns=list(_MADE))

@@ -63,7 +63,7 @@ def test_gross_errors_are_not_in_the_scale_of_mase() -> None:
     ("broken", "sentence"),
     [
         (lambda frame: frame[["unique_id", "y"]].astype(str), "the frame has no time column among"),
-        (lambda frame: frame.head(2), "no series is long enough to be split"),
+        (lambda frame: frame.head(2), "the longest has 2 readings, too few for the windows: add"),
         (lambda frame: frame.assign(y=frame["y"].where(frame.index != 3, np.inf)), "series 'wave': row 4 of the frame"),
         (lambda frame: frame.to_dict("list"), "the frame is of type dict"),
     ],
