@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from tidecast.errors import SettingsError
 from tidecast.settings.patterns import matches
 from tidecast.suggestions import did_you_mean
-from tidecast.wire import EVENTS, DeadLetter, Event, Fields, Forecast, is_copy
+from tidecast.wire import EVENTS, REASONS, DeadLetter, Event, Fields, Forecast, is_copy
 
 T = TypeVar("T")
 Names = str | Iterable[str] | None  # one name, several, or None for all
@@ -56,13 +56,13 @@ def dead_letters_of(reasons: Names, series: Names) -> Contents[DeadLetter]:
     """Return the dead letters of some reasons and some series.
 
     Args:
-        reasons: codes such as `bad_value`; None: all.
+        reasons: codes from `REASONS`; None: all.
         series: names or patterns such as `boiler-*`; None: all, and readings without a series.
 
     Raises:
-        SettingsError: an argument is not text.
+        SettingsError: a reason does not exist, or an argument is not text.
     """
-    chosen = {reason.encode() for reason in _texts("reasons", reasons, ())}
+    chosen = {reason.encode() for reason in _texts("reasons", reasons, REASONS)}
     patterns = _texts("series", series, ())
 
     def wanted(fields: Fields) -> bool:

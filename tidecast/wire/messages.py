@@ -19,6 +19,18 @@ Fields = Mapping[bytes, bytes]
 
 RESERVED = ("series", "ts")  # the fields of a reading that are not features
 DISPOSITIONS = ("forecast", "duplicate", "late", "dead")  # every reading gets exactly one
+REASONS = (  # the codes of dead letters
+    "no_series",
+    "bad_series",
+    "no_value",
+    "bad_value",
+    "bad_ts",
+    "future_ts",
+    "too_large",
+    "too_many_series",
+    "wrong_partition",
+    "poison",
+)
 MAX_ECHO_BYTES = 1024  # of each field quoted in a dead letter
 MAX_ECHO_FIELDS = 32
 
@@ -192,7 +204,7 @@ class DeadLetter:
 
     Attributes:
         id: the reading's entry id, which is the letter's own as well.
-        reason: a code, such as `bad_value`.
+        reason: one of `REASONS`.
         detail: a sentence with the value and the remedy.
         fields: the reading's fields, each cut to a limit.
     """

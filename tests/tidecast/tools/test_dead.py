@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from redis import Redis
@@ -12,6 +13,7 @@ from tests.worker.harness import NOW, forecasts, new_worker
 from tidecast.client import AsyncClient, Client
 from tidecast.doctor import flow
 from tidecast.doctor.finding import Case
+from tidecast.errors import SettingsError
 from tidecast.settings import Settings
 from tidecast.tools.requeue import requeue, requeued_ids
 from tidecast.wire import DeadLetter
@@ -84,6 +86,13 @@ def test_both_clients_follow_dead_letters(redis: Redis, settings: Settings) -> N
         (letter,) = client.dead("0", reasons=["bad_value"], block_ms=1, stop_when_idle=True)
         assert ("1-0", "a", b"n/a") == (letter.id, letter.series, letter.fields[b"value"])
         assert [letter] == asyncio.run(followed())
+
+
+def test_a_reason_that_does_not_exist_is_refused() -> None:
+    """Otherwise a mistyped reason would look like no dead letters."""
+    sentence = "reasons has 'bad_valu', which does not exist: did you mean 'bad_value'?"
+    with Client() as client, pytest.raises(SettingsError, match=re.escape(sentence)):
+        client.dead("0", reasons="bad_valu")
 
 
 def test_readings_are_pushed_again_once_after_a_correction(
