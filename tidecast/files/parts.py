@@ -1,5 +1,6 @@
 """Split a table's rows by series; a series with an unusable cell gets a sentence about that cell."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -17,9 +18,8 @@ from tidecast.files.zones import to_utc
 from tidecast.wire.parsing import series_of
 
 OR_NAME_IT = ", or name it with --series-column"  # the part of the message that applies only to commands
-CLOCK = frozenset(
-    ("hour", "hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot", "he", "hour_ending")
-)
+CLOCK = frozenset(("hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot", "he"))
+CLOCK_TIME = re.compile(r"\d{1,2}:\d\d(:\d\d)?( ?[ap]m)?", re.IGNORECASE)
 
 _OUT_OF_RANGE = f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}: correct it, or give epoch seconds or milliseconds"
 
@@ -159,10 +159,10 @@ def check_panel(table: Table, layout: TableLayout, rows: TableRows) -> None:
     distinguishing = panel.distinguishing_columns(moments, _without_measurements(table, candidates), kept)
     within = "" if layout.series is None else " of their series"
     if distinguishing:
-        remedy = _panel_remedy(layout, distinguishing)
+        remedy = _panel_remedy(table, layout, distinguishing)
         raise HistoryError(f"{repeated} of {len(kept)} times{within} in {table.source} repeat, and {remedy}")
     if len(kept) > 3 and panel.HALF * repeated >= len(kept) and not _within_milliseconds(rows):
-        remedy = "and no column names the series: call the one that does 'series'"
+        remedy = "and no column names the series: add one called 'series', or keep one reading of each time"
         if layout.series is not None:
             remedy = "and no other column distinguishes the rows: keep one reading of each time"
         raise HistoryError(f"{repeated} of {len(kept)} times{within} in {table.source} repeat, {remedy}")
@@ -210,8 +210,11 @@ def _has_fractions(table: Table, name: str) -> bool:
     return bool(len(values) and not numbers.bad.any() and (values != np.rint(values)).any())
 
 
-def _panel_remedy(layout: TableLayout, columns: Sequence[str]) -> str:
+def _panel_remedy(table: Table, layout: TableLayout, columns: Sequence[str]) -> str:
     """Return a sentence about the columns that distinguish the rows, with the remedy."""
+    clock = next((name for name in columns if _is_clock(table, name)), None)
+    if clock is not None:
+        return f"column {clock!r} distinguishes the rows: join it with {layout.time!r} into one column 'timestamp'"
     if len(columns) > 1:
         first, second = columns
         return (
@@ -219,11 +222,15 @@ def _panel_remedy(layout: TableLayout, columns: Sequence[str]) -> str:
             f"or into {layout.time!r} if they belong to the time"
         )
     (column,) = columns
-    if column.casefold() in CLOCK:
-        return f"column {column!r} distinguishes the rows: join it with {layout.time!r} into one column 'timestamp'"
     if layout.series is not None:
         return f"column {column!r} distinguishes the rows: join it with {layout.series!r} into one column 'series'"
     return f"column {column!r} distinguishes the rows: call it 'series'{OR_NAME_IT} {column}"
+
+
+def _is_clock(table: Table, name: str) -> bool:
+    """Return whether a column has times of day, by its name or its first cell."""
+    plain = name.casefold()
+    return plain in CLOCK or "hour" in plain or CLOCK_TIME.fullmatch(table.text(name, 0).strip()) is not None
 
 
 def _wide(table: Table, layout: TableLayout, rows: TableRows) -> Iterator[SeriesRows]:
