@@ -84,7 +84,7 @@ def scores(frame: "pd.DataFrame | ToPandas", by: str | Sequence[str] = "overall"
 
 
 def _groups(by: str | Sequence[str]) -> list[str]:
-    names = [by] if isinstance(by, str) else list(by)
+    names = list(by) if isinstance(by, Sequence) and not isinstance(by, str) else [by]
     if names == ["overall"]:
         return []
     for name in names:

@@ -147,13 +147,16 @@ def compare(runs: Mapping[str, TrainingRun] | Sequence[TrainingRun], measure: st
         and `best`, the name of the best run.
 
     Raises:
-        SettingsError: no run is given, the measure does not exist, or two runs have judged a series by different
-            readings.
+        SettingsError: no run is given, an argument is not a run, the measure does not exist, or two runs have judged a
+            series by different readings.
     """
     pandas = import_pandas()
     named = dict(runs) if isinstance(runs, Mapping) else {f"run_{i}": run for i, run in enumerate(runs, 1)}
     if not named:
         raise SettingsError("runs is empty: give at least one run of `train`")
+    for name, run in named.items():
+        if not isinstance(run, TrainingRun):
+            raise SettingsError(f"run {name!r} is of type {type(run).__name__}: give a run of `train`")
     if measure not in MEASURES:
         raise SettingsError(f"measure is {measure!r}: use one of {', '.join(MEASURES)}")
     verdicts = {name: run.verdicts.set_index("unique_id") for name, run in named.items()}
