@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from tidecast.client import Client
 from tidecast.client.addresses import PIPELINE
 from tidecast.errors import BadReading, SettingsError
 from tidecast.files.following import follow
-from tidecast.files.history import Histories
+from tidecast.files.history import Histories, counted
 from tidecast.files.layout import ALL, Selection
 from tidecast.files.pipe import descriptor_of
 from tidecast.files.readings import Row, in_order, readings_in
@@ -27,6 +28,19 @@ class PushResult:
 
     count: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    repeated: Counter[tuple[str, str]] = field(default_factory=Counter)  # refused rows by series and reason
+
+    def refuse(self, refusals: Iterable[Refusal]) -> None:
+        """Report refusals."""
+        refusals = tuple(refusals)
+        print_refused(refusals)
+        self.refused += refusals
+
+    def sum_up(self) -> None:
+        """Report how many more rows of a series were refused than the first one of each reason."""
+        more = ((series, count - 1) for (series, _), count in self.repeated.items() if count > 1)
+        self.refuse(Refusal(series, f"{counted(count, 'reading')} more, for the same reason") for series, count in more)
+        self.repeated.clear()
 
 
 def push_file(
@@ -72,6 +86,7 @@ def push_file(
                 sleep(pause_s)
             _push(client, rows, pushed)
             progress(pushed.count)
+        pushed.sum_up()
 
 
 def push_known_file(
@@ -91,12 +106,12 @@ def push_known_file(
     """
     histories = readings_in(source, replace(selection, features=selection.features or (ALL,)), time_zone)
     print_notes(histories.all_notes)
-    print_refused(histories.refused)
-    pushed.refused += histories.refused
+    pushed.refuse(histories.refused)
     for row in in_order(histories.accepted):
         with _refusing(row, pushed):
             client.push_known(row.series, row.values, wire_time(row.ts))
             pushed.count += 1
+    pushed.sum_up()
 
 
 def paced(rows: Iterable[Row], speed: float) -> Iterator[tuple[float, list[Row]]]:
@@ -121,8 +136,7 @@ def parse_speed(text: str) -> float:
 
 def _note(histories: Histories, selection: Selection, pushed: PushResult) -> None:
     print_notes((*histories.all_notes, *_field_notes(histories, selection.likely_target, pushed)))
-    print_refused(histories.refused)
-    pushed.refused += histories.refused
+    pushed.refuse(histories.refused)
 
 
 def _field_notes(histories: Histories, target: str, pushed: PushResult) -> Iterator[str]:
@@ -156,10 +170,11 @@ def _push_one(client: Client, row: Row, pushed: PushResult) -> None:
 
 @contextmanager
 def _refusing(row: Row, pushed: PushResult) -> Iterator[None]:
-    """Report a row that the client refuses."""
+    """Report a row that the client refuses, unless one of its series was refused for the same reason."""
     try:
         yield
     except BadReading as exc:
-        refusal = Refusal(row.series, str(exc))
-        print_refused([refusal])
-        pushed.refused.append(refusal)
+        cause = row.series, exc.reason
+        if cause not in pushed.repeated:
+            pushed.refuse([Refusal(row.series, str(exc))])
+        pushed.repeated[cause] += 1

@@ -87,13 +87,17 @@ def test_early_times_are_sent_so_that_no_unit_is_guessed(
 def test_readings_that_a_worker_would_refuse_are_named_and_the_others_go_on(
     client: Client, redis: Redis, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A time in the future costs its reading, with the worker's own sentence on standard error."""
+    """A time in the future costs its reading, with the worker's own sentence on standard error, once for a series."""
     path = tmp_path / "x.csv"
-    path.write_text(f"series,ts,value\na,{AT},1\na,2200-01-01,2\nb,{AT},3\n".replace(str(AT), "2024-01-01"))
+    path.write_text(
+        f"series,ts,value\na,{AT},1\na,2200-01-01,2\na,2200-01-02,2\na,2200-01-03,2\nb,{AT},3\n".replace(
+            str(AT), "2024-01-01"
+        )
+    )
     pushed = push(client, str(path))
-    assert (2, ["a"]) == (pushed.count, [refusal.series for refusal in pushed.refused])
+    assert (2, ["a", "a"]) == (pushed.count, [refusal.series for refusal in pushed.refused])
     assert "over a day ahead" in pushed.refused[0].reason
-    assert "refused: a: " in capsys.readouterr().err
+    assert "refused: a: 2 readings more, for the same reason" in capsys.readouterr().err
     assert ["1.0", "3.0"] == [fields["value"] for fields in sent(redis)]
 
 
