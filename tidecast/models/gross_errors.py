@@ -1,9 +1,9 @@
 """Detect gross errors, such as the -9999 of a broken sensor, so that no model learns from them.
 
-A reading is doubted if two conditions hold. It lies more than `FAR` usual largest moves from the last believed one.
-And it lies outside all known values by more than their range, or on the other side of zero. Another reading near it,
-but not the same, confirms it. The experts read the last believed value in its place; once the series is back, they read
-a value between those before and after.
+A reading is doubted if two conditions hold. It lies more than `FAR` usual largest moves from the last believed one, and
+from the newest two values that were confirmed. And it lies outside all known values by more than their range, or on the
+other side of zero. Another reading near it, but not the same, confirms it. The experts read the last believed value in
+its place; once the series is back, they read a value between those before and after.
 
 The known values are those of the window and of the model's history. Recurring parts of a series lie within them, or are
 usual moves, so they are believed. So that values that recur become known, a doubted reading that the next one confirms

@@ -279,9 +279,10 @@ class Window:
         window_loops.clear(self.address)
 
     def forget_target(self) -> None:
-        """Forget the usual moves and the profiles, because the target has changed."""
+        """Forget the usual moves, the values that recur and the profiles, because the target has changed."""
         self.largest_move = 0.0
         self._newest_doubted = 0.0
+        self.stored.recurring[:] = 0.0
         self.profiles.period = 0.0
 
     def save_again(self) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 19  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 20  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 18  # as many as in `models/experts.py`
@@ -74,6 +74,7 @@ WINDOW_FIELDS: Fields = [
     # As in `models/gross_errors.py`:
     ("largest_move", np.float64),  # of recent readings
     ("newest_doubted", np.float64),  # the newest reading that was doubted
+    ("recurring", np.float64, (2,)),  # the newest values that were doubted and then believed, newest first; 0: none
     # Of the two seasons, where they are too long for the window:
     ("profile", PROFILE),
     ("long_profile", PROFILE),

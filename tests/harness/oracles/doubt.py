@@ -28,6 +28,7 @@ class Doubt:
     of_model: Limits = NO_LIMITS  # limits of the values of its model's history
     run: int = 0  # doubted readings in a row
     newest: float = 0.0  # the newest doubted reading
+    recurring: tuple[float, ...] = ()  # the newest readings that were doubted and then believed, newest first
 
     def take(self, rows: Float, y: float) -> tuple[Self, Float]:
         """Add a reading; it is doubted if the new `run` is above 0.
@@ -42,7 +43,8 @@ class Doubt:
         moves = self.moves
         move = abs(y - float(rows[-1]))
         enough = len(rows) >= (FEWEST_ROWS if self.of_model != NO_LIMITS else WARM_UP)
-        far = move > FAR * moves.usual > 0 and enough
+        away = min(move, *(abs(y - value) for value in self.recurring), np.inf)
+        far = away > FAR * moves.usual > 0 and enough
         outside = far and spans_away(_joined(limits(rows), self.of_model), y) > 1
         confirmed = far and self._is_confirmed(rows, y, move)
         if outside and not confirmed and self.run < STUCK:
@@ -54,7 +56,8 @@ class Doubt:
             read[-2] = self.newest
         elif self.run < len(rows) and not outside:
             read[-self.run - 2 :] = np.linspace(read[-self.run - 2], y, self.run + 2)
-        return replace(self, moves=moves, run=0), read
+        recurring = (self.newest, *self.recurring)[:2] if confirmed or outside else self.recurring
+        return replace(self, moves=moves, run=0, recurring=recurring), read
 
     def _is_confirmed(self, rows: Float, y: float, move: float) -> bool:
         if self.run == 0:

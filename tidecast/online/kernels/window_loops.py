@@ -131,12 +131,14 @@ def _doubts(window: int, y: float, known: HistoryLimits) -> bool:
     move = abs(y - _target(window, 0))
     usual = max(w.largest_move, known.largest_move)
     enough = w.length >= (FEWEST_ROWS if known.lowest <= known.highest else WARM_UP)
-    far = move > FAR * usual > 0 and enough
+    far = min(move, _from_recurring(window, y)) > FAR * usual > 0 and enough
     outside = far and _spans_away(window, y, known) > 1
     confirmed = far and _is_confirmed(window, y, move)
     if outside and not confirmed and count_doubted(window) < STUCK:
         w.newest_doubted = y
         return True
+    if confirmed or outside:
+        _remember_newest(window)
     if confirmed:
         _believe_newest(window)
     elif not outside:
@@ -210,6 +212,25 @@ def _keep_lowest(lowest: Float, value: float) -> None:
         lowest[at] = lowest[at - 1]
         at -= 1
     lowest[at] = value
+
+
+@part_exactly
+def _from_recurring(window: int, y: float) -> float:
+    """Return the distance from the nearest value that was doubted and then believed; infinity without one."""
+    w = window_at(window)
+    nearest = np.inf
+    for value in w.recurring:
+        if value != 0.0:
+            nearest = min(nearest, abs(y - value))
+    return nearest
+
+
+@part_exactly
+def _remember_newest(window: int) -> None:
+    """Remember the newest doubted reading, which is now believed, among those that are not doubted again."""
+    w = window_at(window)
+    w.recurring[1] = w.recurring[0]
+    w.recurring[0] = w.newest_doubted if w.newest_doubted != 0.0 else SMALLEST_MOVE  # 0: no value
 
 
 @part_exactly

@@ -142,6 +142,18 @@ def test_a_counter_that_often_begins_again_costs_less_than_the_last_value() -> N
     assert sent[-400:].tolist() == forecaster.states["a"].window.rows[:, 0].tolist()
 
 
+def test_a_machine_that_stops_again_is_believed_at_once() -> None:
+    """Its runs are longer than a window. Each stop was doubted for 24 readings, and each start after a long one."""
+    run = 50 + np.random.default_rng(2).normal(size=450)
+    sent = np.concatenate([run, np.zeros(450), run, np.zeros(30), run])
+    made = answers_to(Forecaster(SeriesSettings()), sent)
+    stops, starts = 1350, 1380
+    assert [24, 0, 0] == [
+        sum(made[n].filled > made[n - 1].filled for n in range(at, at + 30)) for at in (450, stops, starts)
+    ]
+    assert max(abs(forecast.yhat) for forecast in made[stops + 2 : stops + 29]) < 2
+
+
 def test_a_batch_of_readings_is_doubted_as_each_alone() -> None:
     """A restart between any two readings changes nothing either: all that is known of a series is stored."""
     sent = WAVE.copy()
