@@ -27,7 +27,7 @@ class CalendarRule(Group):
     def _exists(cls, zone: str) -> str:
         zones = available_timezones()
         if zone not in zones:
-            raise ValueError(f"{zone!r} is not a time zone: {did_you_mean(zone, zones)}")
+            raise ValueError(f"{zone!r} is not a time zone: {did_you_mean(zone, sorted(zones))}")
         return zone
 
 

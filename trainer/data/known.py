@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, History
 from tidecast.models.known.inputs import KnownSeries, SpecialDays
 from tidecast.models.known.values import KnownValues
 from tidecast.settings.known import KnownSettings
+from tidecast.suggestions import listed
 from trainer.data.special_days import computed_inputs, special_days
 
 
@@ -24,6 +26,20 @@ def add_known(histories: Histories, values: KnownValues | None, settings: KnownS
     given = KnownValues() if values is None else values
     accepted = tuple(known_history(each, given, settings) for each in histories.accepted)
     return replace(histories, accepted=accepted)
+
+
+def check_matched(histories: Histories, values: KnownValues) -> None:
+    """Check that values given for a training belong to one of its series at least.
+
+    Raises:
+        HistoryError: all of them are for other series.
+    """
+    if histories.accepted and not any(values.fields(history.series) for history in histories.accepted):
+        raise HistoryError(
+            f"the known values are for {listed(values.sources())}, and the readings of "
+            f"{listed(history.series for history in histories.accepted)}: use the same names, or leave out the names "
+            "of values that are for all series"
+        )
 
 
 def known_history(history: History, values: KnownValues, settings: KnownSettings) -> History:

@@ -102,6 +102,9 @@ def _moments(column: pd.Series, name: str, missing: int | None = None) -> Int64:
 
 def _numbers(name: str, column: pd.Series) -> Float:
     try:
-        return pd.to_numeric(cells.numbers(name, column)).to_numpy(np.float64, na_value=np.nan)
+        numbers = pd.to_numeric(cells.numbers(name, column)).to_numpy(np.float64, na_value=np.nan)
     except ValueError as exc:
         raise HistoryError(f"column {name!r} of the known values holds text: {exc}") from exc
+    if np.isinf(numbers).any():
+        raise HistoryError(f"column {name!r} of the known values holds infinity: write finite numbers, or nothing")
+    return numbers

@@ -10,7 +10,7 @@ from tidecast.files.layout import ALL, NONE, Selection
 from tidecast.files.tables import Table, read_tables
 from tidecast.models.known.values import KnownValues
 from tidecast.settings import Settings
-from trainer.data.known import add_known
+from trainer.data.known import add_known, check_matched
 from trainer.data.known_file import add_known_files
 from trainer.data.recorded import RecordedQuery, check_sent, read_recorded
 
@@ -70,7 +70,10 @@ def _from_files(source: Source, settings: Settings, *, all_by_default: bool) -> 
         notes = add_known_files(values, source.future, tables, source.series_column, source.time_zone)
     likely = settings.series.target
     selection = Selection(source.target, source.features, source.series_column, likely, all_by_default)
-    return _noted(add_known(histories_of(tables, selection, source.time_zone), values, settings.known), notes)
+    histories = histories_of(tables, selection, source.time_zone)
+    if source.future:
+        check_matched(histories, values)
+    return _noted(add_known(histories, values, settings.known), notes)
 
 
 def _noted(histories: Histories, notes: tuple[str, ...]) -> Histories:

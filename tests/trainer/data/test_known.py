@@ -84,10 +84,10 @@ def test_files_give_what_frames_give(tmp_path: Path, settings: Settings, ending:
 
 
 def test_columns_of_a_file_of_known_values_that_are_not_used_are_named(tmp_path: Path, settings: Settings) -> None:
-    """A price with decimal commas is text: without a note it would seem that it helps too little."""
+    """Text is not read: without a note it would seem that it helps too little."""
     (tmp_path / "a.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     (tmp_path / "p.csv").write_text(
-        "ds;plan;price;known_at\n2024-01-02;5;7,5;2024-01-01\n2024-01-03;6;8,5;2024-01-01\n"
+        "ds;plan;price;known_at\n2024-01-02;5;low;2024-01-01\n2024-01-03;6;high;2024-01-01\n"
     )
     read = read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
     assert read.accepted[0].known.names == ("plan",)  # type: ignore[union-attr] # it has known values
@@ -104,6 +104,14 @@ def test_a_file_of_known_values_with_a_bad_cell_is_refused_with_the_row(tmp_path
         (tmp_path / "p.csv").write_text(f"ds,price,known_at\n2024-01-01,2,\n2024-01-02,{cells}\n")
         with pytest.raises(HistoryError, match=sentence):
             read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
+
+
+def test_known_values_of_other_series_alone_are_refused(tmp_path: Path, settings: Settings) -> None:
+    """They would be left out, and it would seem that they do not help."""
+    (tmp_path / "a.csv").write_text("series,ts,y\na,2024-01-01,1\n")
+    (tmp_path / "p.csv").write_text("series,ts,price\nA,2024-01-01,2\n")
+    with pytest.raises(HistoryError, match="known values are for A, and the readings of a: use the same names"):
+        read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
 
 
 @pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, pa.Table.from_pandas])
@@ -123,6 +131,7 @@ def test_the_readings_give_the_past_of_a_future_frame(convert: Callable[[pd.Data
         (frame(note=["x", "y"]), "the frame of known values has no column of numbers among ds, note"),
         (pd.DataFrame({"price": [1.0]}), "the frame has no time column among price"),
         (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", "soon"]), "column 'ds' of the known values holds no times"),
+        (frame(price=[1.0, np.inf]), "column 'price' of the known values holds infinity"),
         (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", None]), "column 'ds' of the known values lacks 1 times"),
     ],
 )

@@ -137,6 +137,10 @@ class KnownValues:
         changes = [self._changes[source] for source in self._sources(series)]
         return tuple(additions for additions, _ in changes), max((latest for _, latest in changes), default=ALWAYS)
 
+    def sources(self) -> tuple[str, ...]:
+        """Return the series and patterns that have values."""
+        return tuple(self._columns)
+
     def fields(self, series: str) -> tuple[str, ...]:
         """Return the fields that a series has values of, in alphabetical order."""
         return tuple(sorted({name for source in self._sources(series) for name in self._columns[source]}))

@@ -71,10 +71,10 @@ class FrameRequest:
         """Read the histories of a frame.
 
         Raises:
-            HistoryError: the frame cannot be read, or has no usable series.
+            HistoryError: the frame cannot be read, or has no usable series, or the known values are for other series.
         """
         from trainer.data.frames import read_frame
-        from trainer.data.known import add_known
+        from trainer.data.known import add_known, check_matched
         from trainer.data.known_frame import read_known
 
         likely = self.settings.series.target
@@ -85,6 +85,7 @@ class FrameRequest:
         known = None
         if self.future is not None:
             known = read_known(self.future, frame, self.series_column, self.time_column)
+            check_matched(histories, known)
         return add_known(histories, known, self.settings.known)
 
 
