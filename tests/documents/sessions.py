@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from redis import Redis
@@ -68,11 +67,9 @@ class Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         codes = {command: self._end(process) for command, process in self._lasting.items()}
-        if kind is None:
+        if failed is None:
             assert {0} == {code for command, code in codes.items() if command.startswith("tidecast worker")}, codes
 
     def _type(self, line: str) -> str:

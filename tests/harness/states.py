@@ -18,6 +18,6 @@ def all_whole(fields: Mapping[str, bytes]) -> dict[str, bytes]:
     return {series: whole(state) for series, state in decode_all(fields).items()}
 
 
-def all_fields(state: SeriesState, series: str = "a") -> dict[str, bytes]:
-    """Return all fields of a state, as if none had been stored yet."""
-    return state.all_fields(series)
+def all_fields(state: SeriesState) -> dict[str, bytes]:
+    """Return all fields of a state of series `a`, as if none had been stored yet."""
+    return state.all_fields("a")

@@ -19,7 +19,6 @@ COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;)")
 NOBODY = "redis://127.0.0.1:1/0"
 SHOW = "from tidecast.progress import progress\nwith progress('counting', 'sheep', 3) as tell: tell(2)\n"
 INTERRUPT = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
-ENDLESS = "import time\nprint('begun', flush=True)\ntime.sleep(1000)\n"
 
 
 @pytest.fixture(autouse=True)

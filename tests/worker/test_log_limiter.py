@@ -13,23 +13,21 @@ class Clock:
         return self.now
 
 
-def logged(
-    limiter: LogLimiter, clock: Clock, every_s: float, count: int, failure: str = "away"
-) -> list[tuple[float, int]]:
-    """When a failure that happens again and again is logged, from the first on, and how often it had happened."""
+def logged(limiter: LogLimiter, clock: Clock, count: int) -> list[tuple[float, int]]:
+    """Return the seconds after which a failure of every second is logged, and how often it had happened by then."""
     began = clock.now
     lines = []
     for _ in range(count):
-        if times := limiter.count(failure):
+        if times := limiter.count("away"):
             lines.append((clock.now - began, times))
-        clock.now += every_s
+        clock.now += 1
     return lines
 
 
 def test_the_first_is_logged_at_once_and_the_others_ever_more_rarely() -> None:
     """A day of failures every second is a few dozen lines, and each failure is counted."""
     clock = Clock()
-    lines = logged(LogLimiter(clock), clock, 1.0, 86_400)
+    lines = logged(LogLimiter(clock), clock, 86_400)
     assert [(0, 1), (5, 5), (15, 10), (35, 20), (75, 40), (155, 80)] == lines[:6]
     assert 600 == lines[-1][0] - lines[-2][0]
     assert len(lines) < 160
@@ -50,7 +48,7 @@ def test_a_failure_that_comes_back_later_is_new() -> None:
     limiter.count("away")
     clock.now += 61
     assert 1 == limiter.count("away")
-    logged(limiter, clock, 1.0, 400)
+    logged(limiter, clock, 400)
     clock.now += 100
     assert 0 == limiter.count("away")
     clock.now += 400

@@ -49,7 +49,6 @@ def lines(*rows: str) -> bytes:
 
 
 PLAIN = lines("series,timestamp,value", "a,2024-03-01,1.5", "a,2024-03-02,2.5")
-HALF_HOUR = 1_800_000
 SHOPS = [f"{shop},2024-03-{day:02},{10 * shop + day}" for day in range(1, 9) for shop in range(1, 6)]
 UNEQUAL = [f"{shop},2024-03-{day:02},{day}" for shop, days in ((1, 28), (2, 20), (3, 5)) for day in range(1, days + 1)]
 HOURS = [f"2024-03-{day:02},{hour},{30_000 + 50 * hour + 7 * day}" for day in range(1, 21) for hour in range(24)]

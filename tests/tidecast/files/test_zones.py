@@ -16,10 +16,10 @@ BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "UTC")
 
 
-def quarters(first: str, count: int, step_min: int = 15) -> list[datetime]:
+def quarters(first: str, count: int) -> list[datetime]:
     """Return so many moments of UTC, a quarter of an hour apart."""
     start = datetime.fromisoformat(first).replace(tzinfo=UTC)
-    return [start + timedelta(minutes=step_min * i) for i in range(count)]
+    return [start + timedelta(minutes=15 * i) for i in range(count)]
 
 
 def as_local_ms(moments: list[datetime], zone: ZoneInfo) -> np.ndarray:

@@ -58,9 +58,9 @@ def outcome_of(forecaster: Forecaster, values: Sequence[float], series: str = "a
     return forecaster.handle(entries, BEGUN_MS + (first + len(values)) * HOUR_MS)
 
 
-def answers_to(forecaster: Forecaster, values: Sequence[float], series: str = "a", first: int = 0) -> list[Forecast]:
-    """Return the forecasts that the values caused, in their order."""
-    return [*outcome_of(forecaster, values, series, first).forecasts]
+def answers_to(forecaster: Forecaster, values: Sequence[float], first: int = 0) -> list[Forecast]:
+    """Return the forecasts that the values of series `a` caused, in their order."""
+    return [*outcome_of(forecaster, values, first=first).forecasts]
 
 
 def entry(n: int, series: str = "a", value: object = 1.0, **fields: object) -> Entry:

@@ -14,16 +14,16 @@ HOUR = 3_600_000
 START_MS = 1_600_000_000_000
 
 
-def rising(cohort: str, step_ms: float = 1000.0) -> Model:
+def rising() -> Model:
     """Return a cohort's network with one rule: a window of 5 that rises by the same each step will rise by as much."""
-    network = make_shared(cohort, step_ms=step_ms)
+    network = make_shared("seconds", step_ms=1000.0)
     silent = {name: np.zeros_like(w) for name, w in network.weights.items()}
     return Model(network.header, silent | {"dense.bias": np.full(1, 0.5**0.5, np.float32)}, network.panel)
 
 
 def test_a_young_series_is_served_by_the_network_of_its_cohort() -> None:
     """From the fifth row on it forecasts, and the blend follows it; no model is named."""
-    forecaster = forecaster_with(settings=SeriesSettings(rows_kept=2), shared=rising("seconds"))
+    forecaster = forecaster_with(settings=SeriesSettings(rows_kept=2), shared=rising())
     made = [*ask(forecaster, *(entry(n, value=float(2 * n)) for n in range(1, 40))).forecasts]
     assert {"naive"} == {f.kind for f in made[:2]}
     assert [f.y + 2 for f in made[30:]] == pytest.approx([f.yhat for f in made[30:]], abs=0.05)
@@ -34,7 +34,7 @@ def test_a_young_series_is_served_by_the_network_of_its_cohort() -> None:
 @pytest.mark.parametrize(("step", "known"), [(1000, True), (1005, True), (2000, False)])
 def test_a_young_series_belongs_to_the_cohort_of_its_own_step(step: int, *, known: bool) -> None:
     """Of another step, it has no network of a cohort."""
-    forecaster = forecaster_with(shared=rising("seconds"))
+    forecaster = forecaster_with(shared=rising())
     ask(forecaster, *(entry(n, value=float(n), ts=n * step) for n in range(1, 10)))
     assert known == np.isfinite(forecaster.states["a"].answers[SHARED])
 
@@ -44,7 +44,7 @@ def test_a_network_that_a_cohort_gets_later_serves_the_series_that_are_there() -
     model = make_model("a", SPEC, shared="seconds", seasons=(30,), span=(0, 0))
     forecaster = forecaster_with(model, settings=SeriesSettings(rows_kept=6))
     ask(forecaster, *(entry(n, series, value=float(n)) for n in range(1, 9) for series in "ab"))
-    forecaster.set_shared_network("seconds", rising("seconds"))
+    forecaster.set_shared_network("seconds", rising())
     ask(forecaster, *(entry(n, series, value=float(n)) for n in range(9, 300) for series in "ab"))
     assert (34, 34) == (forecaster.rows_read("a"), forecaster.states["a"].window.length)
     assert 6 == forecaster.states["b"].window.length

@@ -72,9 +72,9 @@ def test_every_reading_ends_with_exactly_one_disposition() -> None:
     assert f"{2**64 - 1}-{2**64 - 1}" == outcome.last
 
 
-def untimed(entry_id: str, series: str = "a", value: float = 1.0) -> Entry:
+def untimed(entry_id: str, series: str = "a") -> Entry:
     """Return an entry without a `ts`."""
-    return entry_id, {b"series": series.encode(), b"value": b"%r" % value}
+    return entry_id, {b"series": series.encode(), b"value": b"1.0"}
 
 
 AHEAD = NOW_MS + 60_001  # more than a minute

@@ -33,9 +33,9 @@ def panel_of(weight: float) -> LinearExperts:
     return replace(panel, lags=np.arange(len(used)) * used, columns=used.astype(np.int64))
 
 
-def known_model(weight: float = 2.0, *, network: bool = True, series: str = "a") -> Model:
+def known_model(weight: float = 2.0, *, network: bool = True) -> Model:
     """Return a model whose known expert has nearly all weight."""
-    return make_model(series, SPEC, step_ms=HOUR_MS, panel=panel_of(weight), network=network, half_width=1.0)
+    return make_model("a", SPEC, step_ms=HOUR_MS, panel=panel_of(weight), network=network, half_width=1.0)
 
 
 def prices(hours: int, known_at: int = ALWAYS) -> KnownValues:

@@ -24,9 +24,9 @@ from worker.stop import Stop
 AT = 1_700_000_000_000
 
 
-def recorded(path: Path, count: int = 60) -> None:
+def recorded(path: Path) -> None:
     """A file of two series that take turns, out of order, with a missing value and a time that comes twice."""
-    lines = [f"{'ab'[i % 2]},{AT + 1000 * i},{i * i % 17}" for i in range(count)]
+    lines = [f"{'ab'[i % 2]},{AT + 1000 * i},{i * i % 17}" for i in range(60)]
     lines += [f"a,{AT + 20_500},n/a", f"a,{AT + 20_000},3"]
     path.write_text("series,timestamp,value\n" + "\n".join(lines) + "\n")
 

@@ -13,6 +13,7 @@ from trainer.fit.linear import fit_panel
 
 STEP = 1000
 MAX_GAP = 2
+SEASONS = (5, 12)
 FEATURES = ("value", "wind", "rain")
 _START = 2_000_000  # after the end of the training in `make_model`
 
@@ -25,13 +26,13 @@ def history(readings: int = 80, seed: int = 0, gap_share: float = 0.15) -> Histo
     return History("s", FEATURES, ts, rng.normal(size=(readings, 3)).cumsum(axis=0))
 
 
-def model_of(given: History, spec: Spec, seasons: tuple[int, ...] = (5, 12)) -> Model:
+def model_of(given: History, spec: Spec) -> Model:
     """Return a model with random weights of its network, and linear experts fitted to the history."""
     made = make_model("s", spec, step_ms=STEP)
     columns = [given.features.index(name) for name in spec.features]
     grid = to_grid(given.ts, given.values[:, columns], STEP, MAX_GAP)
-    header = made.header.model_copy(update={"seasons": seasons, "calendar": ("day",)})
-    return Model(header, made.weights, fit_panel(grid, seasons, len(grid)))
+    header = made.header.model_copy(update={"seasons": SEASONS, "calendar": ("day",)})
+    return Model(header, made.weights, fit_panel(grid, SEASONS, len(grid)))
 
 
 def answers_of(model: Model, given: History, first: int) -> Float:

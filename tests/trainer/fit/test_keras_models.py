@@ -36,9 +36,9 @@ def shaken(spec: Spec, seed: int = 1) -> dict[str, np.ndarray]:
     return {name: (0.7 * w + 0.1 * rng.normal(size=w.shape)).astype(np.float32) for name, w in weights.items()}
 
 
-def windows_for(spec: Spec, count: int = 5) -> np.ndarray:
-    """Random input, `(count, window, features)`."""
-    return np.random.default_rng(2).normal(size=(count, spec.window, len(spec.features))).astype(np.float32)
+def windows_for(spec: Spec) -> np.ndarray:
+    """Return random input, `(5, window, features)`."""
+    return np.random.default_rng(2).normal(size=(5, spec.window, len(spec.features))).astype(np.float32)
 
 
 def keras_answers(model: Any, x: np.ndarray) -> np.ndarray:

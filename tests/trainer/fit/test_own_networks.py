@@ -75,12 +75,12 @@ def val_loss(fit: Fit, given: Problem, spec: Spec) -> float:
     return float(np.abs(lstm.forward(given.x_val, fit.weights, spec.activation)[:, 0] - given.y_val).mean())
 
 
-def assert_same(expected: Fit, actual: Fit, atol: float = 1e-5) -> None:
+def assert_same(expected: Fit, actual: Fit) -> None:
     """Check that two fits went the same way."""
     assert expected.best_epoch == actual.best_epoch
-    np.testing.assert_allclose(expected.val_loss, actual.val_loss, atol=atol)
+    np.testing.assert_allclose(expected.val_loss, actual.val_loss, atol=1e-5)
     for name, weights in expected.weights.items():
-        np.testing.assert_allclose(weights, actual.weights[name], atol=atol)
+        np.testing.assert_allclose(weights, actual.weights[name], atol=1e-5)
 
 
 @pytest.mark.parametrize("spec", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())

@@ -35,9 +35,9 @@ def training_set_of(given: History, spec: Spec = SPEC) -> TrainingSet:
     return training_set
 
 
-def unfit(given: History, spec: Spec = SPEC) -> Untrainable:
+def unfit(given: History) -> Untrainable:
     """Return why a history cannot be trained on."""
-    answer = prepare(given, spec, SETTINGS, MAX_GAP)
+    answer = prepare(given, SPEC, SETTINGS, MAX_GAP)
     assert isinstance(answer, Untrainable)
     return answer
 

@@ -28,11 +28,11 @@ CURVES = {"loss": (0.9, 0.5, 0.4), "val_loss": (0.8, 0.4, 0.6)}
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def make_history(rows: int = ROWS, *, series: str = SERIES, features: tuple[str, ...] = ("value",)) -> History:
+def make_history(rows: int = ROWS, features: tuple[str, ...] = ("value",)) -> History:
     """Return a wave with noise, a minute apart."""
     rng = np.random.default_rng(3)
     values = np.sin(np.arange(rows) / 4)[:, None] + 0.3 * rng.normal(size=(rows, len(features)))
-    return History(series, features, START + np.arange(rows, dtype=np.int64) * STEP_MS, values)
+    return History(SERIES, features, START + np.arange(rows, dtype=np.int64) * STEP_MS, values)
 
 
 def make_version(spec: Spec = SPEC, *, trained: int = ROWS - TAIL, **changes: object) -> Model:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.harness.nursery import TRAININGS, Forked
@@ -39,7 +38,7 @@ class DaskCluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in (*self.workers, self.scheduler):
             kill(process)
 

@@ -17,9 +17,9 @@ from worker.stop import Stop
 Fields = dict[bytes, bytes]
 
 
-def good(series: bytes, n: int, value: int = 42) -> Fields:
+def good(series: bytes, n: int) -> Fields:
     """Return a reading without fault, the n-th second of its series."""
-    return {b"series": series, b"ts": b"%d" % (T + 1000 * n), b"value": b"%d" % value}
+    return {b"series": series, b"ts": b"%d" % (T + 1000 * n), b"value": b"42"}
 
 
 def add(redis: Redis, fields: Fields, entry_id: str = "*", key: str = "readings") -> str:

@@ -10,13 +10,15 @@ from tests.tidecast.tools.frames.harness import QUICK
 from tidecast.tools.frames import backtest, forecast, train
 from tidecast.tools.trained_model import load_model
 
+READINGS = 260
 
-def planned(readings: int = 260) -> pd.DataFrame:
+
+def planned() -> pd.DataFrame:
     """Return hourly readings that follow a plan."""
     rng = np.random.default_rng(3)
-    plan = rng.normal(size=readings).cumsum()
-    ds = pd.date_range("2024-01-01", periods=readings, freq="h")
-    return pd.DataFrame({"unique_id": "a", "ds": ds, "y": 2 * plan + 0.1 * rng.normal(size=readings), "plan": plan})
+    plan = rng.normal(size=READINGS).cumsum()
+    ds = pd.date_range("2024-01-01", periods=READINGS, freq="h")
+    return pd.DataFrame({"unique_id": "a", "ds": ds, "y": 2 * plan + 0.1 * rng.normal(size=READINGS), "plan": plan})
 
 
 def error_of(answers: pd.DataFrame) -> float:

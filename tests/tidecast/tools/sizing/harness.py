@@ -26,6 +26,6 @@ def coefficients(**changed: Any) -> Coefficients:
     return Coefficients(**(ROUND | changed))
 
 
-def workload(model: ModelKind = "own", units: int = 50, settings: Settings | None = None) -> Workload:
-    """Return a workload with the default settings."""
-    return Workload(model, units, settings or load_settings())
+def workload(model: ModelKind = "own", settings: Settings | None = None) -> Workload:
+    """Return a workload of networks of 50 units."""
+    return Workload(model, 50, settings or load_settings())

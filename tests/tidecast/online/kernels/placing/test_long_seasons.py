@@ -19,7 +19,6 @@ from tidecast.wire.state_format import MOST_BINS
 
 MINUTE_MS = 60_000
 DAY = 1440  # minutes
-WEEK = 7 * DAY
 FIRST_MS = BEGUN_MS // (DAY * MINUTE_MS) * DAY * MINUTE_MS  # midnight
 KEPT = 400  # rows of a window
 DAYS = 14  # of the made-up sensors; the second half is scored
