@@ -18,10 +18,10 @@ def figures_of(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, f
     return figures
 
 
-def write_hours(path: Path, readings: int) -> None:
-    """Write two hourly series with a day and noise."""
+def write_hours(path: Path, readings: int, series: int = 2) -> None:
+    """Write hourly series with a day and noise."""
     hour = np.arange(readings)
     moments = np.datetime64("2024-01-01T00") + hour
-    values = 50 + 10 * np.sin(2 * np.pi * hour / 24) + np.random.default_rng(0).normal(size=(2, readings))
-    rows = [f"s{n},{at},{y:.3f}" for n in (0, 1) for at, y in zip(moments, values[n], strict=True)]
+    values = 50 + 10 * np.sin(2 * np.pi * hour / 24) + np.random.default_rng(0).normal(size=(series, readings))
+    rows = [f"s{n},{at},{y:.3f}" for n in range(series) for at, y in zip(moments, values[n], strict=True)]
     path.write_text("\n".join(["series,timestamp,value", *rows]) + "\n")

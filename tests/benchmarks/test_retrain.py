@@ -11,23 +11,10 @@ from benchmarks.harness.detection.changes import Variant, moved_level, moved_sea
 from benchmarks.harness.detection.splices import Detection
 from benchmarks.harness.real import real_series, spread
 from benchmarks.retrain import LEAST_CORRUPTED
-from tests.benchmarks.measuring import figures_of
+from tests.benchmarks.measuring import figures_of, write_hours
 from tidecast.settings import Settings
 
 FLOW = ("--series", "4", "--readings", "60", "--rate", "40", "--calm", "3", "--seconds", "3", "--equal")
-REAL = ("--spliced", "1", "--corrupted", "1", "--runs", "1", "--epochs", "1")
-
-
-def write(path: Path, series: int, rows: int) -> None:
-    """Hours with a day and noise."""
-    rng = np.random.default_rng(0)
-    hour = np.arange(rows)
-    lines = ["series,timestamp,value"]
-    for number in range(series):
-        values = 50 + 10 * np.sin(2 * np.pi * hour / 24 + number) + rng.normal(size=rows)
-        moments = np.datetime64("2024-01-01T00") + hour
-        lines += [f"s{number},{at},{y:.3f}" for at, y in zip(moments, values, strict=True)]
-    path.write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.keras
@@ -41,10 +28,10 @@ def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.keras
-def test_real_series_are_spliced_and_corrupted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """One of each."""
-    write(tmp_path / "days_open.csv", 1, LEAST_CORRUPTED)
-    figures = figures_of(capsys, "retrain", "--only", "drift", "--data", str(tmp_path), *REAL)
+def test_changes_are_spliced_into_a_real_series(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Every figure is there."""
+    write_hours(tmp_path / "days_open.csv", LEAST_CORRUPTED, series=1)
+    figures = figures_of(capsys, "retrain", "--only", "drift", "--data", str(tmp_path), "--epochs", "1")
     assert {"drift_found_share", "drift_delay_median", "false_alarms_per_5000", "error_back_share"} <= set(figures)
     assert 0 <= figures["drift_found_share"] <= 1
 
@@ -69,7 +56,7 @@ def test_an_alarm_counts_within_a_hundred_readings_after_the_change() -> None:
 
 def test_alarms_are_set_against_every_reading_that_may_tell(tmp_path: Path) -> None:
     """A champion has learned from all before the rest; without one the readings that fill the window are looked at."""
-    write(tmp_path / "days_open.csv", 1, 1000)
+    write_hours(tmp_path / "days_open.csv", 1000, series=1)
     (history,) = real_series(tmp_path, least=1000, newest=1000)
     variant = Variant(history, history.series, 600)
     settings = Settings()
@@ -80,8 +67,8 @@ def test_alarms_are_set_against_every_reading_that_may_tell(tmp_path: Path) -> N
 
 def test_series_are_spread_over_the_sets(tmp_path: Path) -> None:
     """Short ones are left out, of the others the newest readings are taken."""
-    write(tmp_path / "long_open.csv", 4, 60)
-    write(tmp_path / "short_open.csv", 3, 20)
+    write_hours(tmp_path / "long_open.csv", 60, series=4)
+    write_hours(tmp_path / "short_open.csv", 20, series=3)
     histories = real_series(tmp_path, least=30, newest=40)
     assert [f"long/s{i}" for i in range(4)] == [history.series for history in histories]
     assert {40} == {len(history) for history in histories}

@@ -1,10 +1,11 @@
 """Readings move from the stream to the archive: no reading is lost or doubled, wherever a run is killed."""
 
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -12,6 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
+from tests.harness.nursery import fork
 from tests.harness.patience import PATIENCE_S
 from tests.trainer.data.harness import TS, add, plain, reading
 from tests.worker.harness import grant, login, rights_of
@@ -28,28 +30,26 @@ from worker.metrics import Health
 from worker.stop import Stop
 
 FAR = TS + 10**9  # later than every entry of these tests
-POINTS = {
-    "before the file": "archive.Archive.add",
-    "within the file": "archive.pyarrow.parquet.ParquetWriter.add_key_value_metadata",
-    "before the sync": "archive.sync",
-    "before the rename": "archive.Path.rename",
-    "before the trim": "archiving._trim",
-    "after the trim": "archiving.nothing",  # then the run dies at its end
+POINTS = {  # the functions at which a run dies
+    "before the file": "trainer.data.archive.Archive.add",
+    "within the file": "pyarrow.parquet.ParquetWriter.add_key_value_metadata",
+    "before the sync": "trainer.data.archive.sync",
+    "before the rename": "pathlib.Path.rename",
+    "before the trim": "trainer.data.archiving._trim",
+    "after the trim": None,  # then the run dies at its end
 }
-MORTAL = """
-import os, signal, sys
-from pathlib import Path
-from tidecast.settings import load_settings
-from trainer.data import archive, archiving
-from tidecast.wire import layout_of
 
-def die(*_, **__):
+
+def die(*_: object, **__: object) -> None:
+    """End this process at once."""
     os.kill(os.getpid(), signal.SIGKILL)
 
-exec(sys.argv[1] + " = die")
-archiving.move(load_settings(redis_url=sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
-die()
-"""
+
+def move_until(function: str | None, url: str, folder: Path, before_ms: int) -> None:
+    """Move readings until a function is called, and die."""
+    with mock.patch(function, die) if function else nullcontext():
+        move(load_settings(redis_url=url), folder, before_ms)
+    die()
 
 
 @pytest.fixture
@@ -147,8 +147,9 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(
     expected = archived(settings, folder) + streamed(redis)
     histories = [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
     url = settings.redis_url.get_secret_value()
-    command = [sys.executable, "-c", MORTAL, POINTS[point], url, str(folder), str(TS + 12_000)]
-    assert -signal.SIGKILL == subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
+    process = fork(move_until, POINTS[point], url, folder, TS + 12_000)
+    process.join(PATIENCE_S)
+    assert -signal.SIGKILL == process.exitcode
     assert histories == [plain(history) for history in read_recorded(settings, RecordedQuery(archive=folder)).accepted]
     move(settings, folder, TS + 20_000)
     assert expected == archived(settings, folder) + streamed(redis)

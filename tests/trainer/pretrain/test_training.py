@@ -16,7 +16,7 @@ from trainer.pretrain.scores import scores, skills
 from trainer.pretrain.training import train
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "pretrained.md"
-TINY = Recipe(units=16, hidden=4, rows=120, series=20, windows_each=4, windows=7680, batch=32)
+TINY = Recipe(units=16, hidden=4, rows=120, series=20, windows_each=4, windows=3840, batch=32, rate=0.006)
 
 
 def test_targets_are_the_next_changes_in_units_of_the_windows_scale() -> None:
