@@ -75,13 +75,13 @@ def _due_series(facts: Facts, settings: RetrainSettings, asked: Collection[str] 
         return None
     readings = len(facts.ts)
     unseen = _newer(facts, facts.newest or facts.champion)
+    is_due = unseen >= settings.min_new
     if facts.champion is None:
-        enough = readings >= settings.min_history and (facts.newest is None or unseen >= settings.min_new)
-        return (
-            DueSeries(facts.series, np.inf, readings, f"no champion, {readings} readings") if enough or asked else None
-        )
-    if unseen < settings.min_new and asked is None:
+        is_due = readings >= settings.min_history and (is_due or facts.newest is None)
+    if asked is None and not is_due:
         return None
+    if facts.champion is None:
+        return DueSeries(facts.series, np.inf, readings, f"no champion, {readings} readings")
     return DueSeries(facts.series, *_value(facts, facts.champion))
 
 

@@ -85,15 +85,16 @@ def run(settings: Settings, request: RetrainRequest, clock: Callable[[], float] 
             _log.info("series trained", series=len(verdicts), of=len(order), seconds=round(clock() - began, 1))
 
         options = TrainOptions(force=request.force, train_cohorts=False, on_verdicts=on_verdicts)
-        chunks = _paced([entry.series for entry in order], began + budget_s, clock)
+        due = [entry.series for entry in order]
+        chunks = _paced(due, began + budget_s, clock)
         if settings.retrain.scheduler:
             # It gets all series at once, as only it knows how many of them its workers train at the same time.
-            chunks = iter([[entry.series for entry in order]])
+            chunks = iter([due])
             options = replace(options, scheduler=settings.retrain.scheduler, until=began + budget_s)
         for chunk in chunks:
             _train([histories[series] for series in chunk], versions, settings, store, options)
     counts = Counter(verdict.group for verdict in verdicts)
-    put_off = len(order) - sum(verdict.series in {entry.series for entry in order} for verdict in verdicts)
+    put_off = len(set(due) - {verdict.series for verdict in verdicts})
     return Summary(counts["trained"], counts["kept"], counts["refused"], put_off, round(clock() - began, 3))
 
 

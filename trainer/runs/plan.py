@@ -6,6 +6,7 @@ from itertools import groupby, islice
 from typing import Any, Self
 
 from tidecast.files.history import History
+from tidecast.models.cohorts import Cohort
 from tidecast.models.store import ModelStore
 from trainer.candidate import Screened, screened
 from trainer.runs.job import Job
@@ -76,17 +77,16 @@ def plan_of(
     members = {each.history.series: each for each in results if isinstance(each, Screened)}
     names: dict[str, list[str]] = {}
 
-    def shard(at: str, group: Sequence[Screened]) -> Shard:
+    def shard(shard_id: str, group: Sequence[Screened], cohort: Cohort | None = None) -> Shard:
         part = keep(group)
         names[part] = [member.history.series for member in group]
-        return Shard(at, part, 0, len(group))
+        return Shard(shard_id, part, 0, len(group), cohort)
 
     cohorts = []
     if train_cohorts and job.settings.train.shared_epochs:
         able = cohorts_of([member.history for member in members.values()], networks_in(store))
         for at, (cohort, chosen) in enumerate(able.items()):
-            group = shard(f"cohort-{at}", [members[history.series] for history in chosen])
-            cohorts.append(Shard(group.id, group.part, group.start, group.stop, cohort))
+            cohorts.append(shard(f"cohort-{at}", [members[history.series] for history in chosen], cohort))
     series = [shard(str(at), group) for at, group in enumerate(_groups(list(members.values())))]
     return RunPlan([each for each in results if isinstance(each, Verdict)], cohorts, series, names)
 

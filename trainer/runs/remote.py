@@ -68,9 +68,8 @@ class RemoteRun:
         self._folder = RunFolder(store.root, f"{run_id}/{tokens[0]}")
         self.plan = RunPlan.from_dict(self._folder.read("plan"))
         self.created_ms: int = self._folder.read("job")["created_ms"]
-        url = job.settings.bucket.url
-        self._bucket = url
-        self._exchange = Exchange(Bucket(url), self._folder) if url else None
+        self._bucket = job.settings.bucket.url
+        self._exchange = Exchange(Bucket(self._bucket), self._folder) if self._bucket else None
         series = len(self.plan.verdicts) + sum(map(len, self.plan.series))
         self._progress = TrainingProgress(self.created_ms, self.created_ms, scheduler, series)
         if not self.plan.series:

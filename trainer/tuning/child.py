@@ -76,9 +76,9 @@ class Network(keras_tuner.HyperModel):  # type: ignore[misc] # the library is un
 
 
 def _training_sets(history: History, job: SearchJob) -> Iterator[tuple[int, TrainingSet]]:
-    """Yield the windows to try, and the history prepared for each; between long gaps there is no room for a longer one.
+    """Yield the windows to try, each with the history prepared for it; skip those that fit nowhere between long gaps.
 
-    The default one is among them: it was trained before the search.
+    The default one is never skipped: it was trained before the search.
     """
     for window in WINDOWS:
         spec = Spec(target=job.features[0], features=job.features, window=window)
