@@ -172,6 +172,16 @@ def test_models_are_listed_and_shown_as_json(capsys: pytest.CaptureFixture[str],
     assert {"version": 1, **make_model("b").header.model_dump(mode="json")} == shown
 
 
+def test_a_version_without_a_network_is_listed_without_one(
+    capsys: pytest.CaptureFixture[str], store: ModelStore
+) -> None:
+    """Its history was too short; the shape in its header is the one that was asked for."""
+    for network in (True, False):
+        store.publish(make_model("a", network=network))
+    assert 0 == run_command("models", "list", "--json", "--store", str(store.root))
+    assert ["lstm 1x5, window 6", "none"] == [row["network"] for row in json.loads(capsys.readouterr().out)]
+
+
 def test_a_model_that_cannot_be_read_hides_no_other_one(capsys: pytest.CaptureFixture[str], store: ModelStore) -> None:
     """The others are listed, the fault is named, and the exit code is 1."""
     for series in "abc":

@@ -187,7 +187,7 @@ def _row(version: Version) -> dict[str, str | int | float | bool]:
         "series": version.series,
         "version": version.number,
         "champion": version.champion,
-        "network": network,
+        "network": network if version.header.network else "none",
         "skill": round(evidence.skill, 4),
         "mae": evidence.scores["model"].mae,
         "verdict": evidence.verdict,
