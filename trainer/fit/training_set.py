@@ -3,8 +3,8 @@
     readings   [0 ............ validation ............ tail ............ n)
                learn from      stop by                 judge by
 
-The scaler uses only the first part, the network the first two; the tail is reserved for `evaluate`. A history too
-short for a network may be long enough for the linear experts.
+The scaler uses only the first part, the network the first two; the tail is reserved for the gate. A history too short
+for a network may be long enough for the linear experts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -151,8 +151,7 @@ def prepare(
     change = change_of(history.values[:, 0], tail, min(seasons, default=None))
     if season is None and champion:
         seasons = seasons_after(seasons, champion.seasons, change, len(history))
-    no_known = KnownChoice(KnownInputs((), step_ms))
-    known = _known_inputs(history, spec, grid, step_ms, seasons, before_tail) if gridded else no_known
+    known = _known_inputs(history, spec, grid, step_ms, seasons, before_tail, gridded=gridded)
     grid = with_known(grid, known.inputs, history.known)
     training_set = TrainingSet(
         history=history,
@@ -191,10 +190,10 @@ def _seasons(grid: Grid, stop: int, step_ms: float, *, gridded: bool) -> tuple[i
 
 
 def _known_inputs(
-    history: History, spec: Spec, grid: Grid, step_ms: float, seasons: Sequence[int], stop: int
+    history: History, spec: Spec, grid: Grid, step_ms: float, seasons: Sequence[int], stop: int, *, gridded: bool
 ) -> KnownChoice:
-    """Return the known inputs that help, or those that the spec names."""
-    if history.known is None:
+    """Return the known inputs that help, or those that the spec names; none off the grid."""
+    if history.known is None or not gridded:
         return KnownChoice(KnownInputs((), step_ms))
     if spec.known:
         inputs = KnownInputs(spec.known, step_ms, history.known.special)
