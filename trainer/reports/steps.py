@@ -21,7 +21,8 @@ from trainer.reports.target import ReportTarget
 
 ERRORS = (
     "The mean absolute error of each step ahead beside that of the last value, and the share of readings inside the "
-    "interval of that step; the dashed line is the aim."
+    "interval of that step; the dashed line is the aim. These intervals adapt with every reading, as a worker's do: at "
+    "the first step they differ from those above, which have one width."
 )
 NEXT_HEAD = ("step", "time (UTC)", "forecast", "interval")
 _BAR = 0.38  # of the distance between two steps

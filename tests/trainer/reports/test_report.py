@@ -143,7 +143,9 @@ def test_several_steps_have_their_errors_and_the_next_forecasts(written: Path) -
     assert steps is not None
     assert [(1, TAIL), (2, TAIL - 1), (3, TAIL - 2)] == [(score.step, score.readings) for score in steps.scores]
     assert [START + (ROWS + k) * STEP_MS for k in range(3)] == [step.ts for step in steps.ahead]
-    assert "".join(f"<td>{cell}</td>" for cell in steps.scores[2].cells()) in written.read_text()
+    html = written.read_text()
+    assert "".join(f"<td>{cell}</td>" for cell in steps.scores[2].cells()) in html
+    assert "at the first step they differ from those above" in html
     assert picture_path(written, "steps").read_bytes().startswith(SIGNATURE)
 
 
