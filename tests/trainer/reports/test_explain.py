@@ -23,8 +23,8 @@ from tests.trainer.reports.harness import (
     folder_bytes,
     make_history,
     make_version,
-    one_sheet,
     one_sheet_bytes,
+    sheets,
     write_csv,
 )
 from tidecast.errors import HistoryError, StoreError
@@ -191,12 +191,13 @@ def write_explanation(folder: Path) -> tuple[Explanation, str]:
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, str]:
     """One explanation, for the tests that only read it, and the JSON that the command printed."""
-    return write_explanation(tmp_path_factory.mktemp("explain"))
+    with sheets("dark-narrow"):
+        return write_explanation(tmp_path_factory.mktemp("explain"))
 
 
 def test_the_same_version_gives_the_same_explanation_again(explained: tuple[Explanation, str], tmp_path: Path) -> None:
     """An explanation draws no random number, so it has no seed."""
-    with one_sheet():
+    with sheets():
         again, printed = write_explanation(tmp_path)
     assert one_sheet_bytes(explained[0].path.parent) == folder_bytes(again.path.parent)
     assert explained[1].replace(str(explained[0].path), str(again.path)) == printed

@@ -23,9 +23,9 @@ from tests.trainer.reports.harness import (
     folder_bytes,
     make_history,
     make_version,
-    one_sheet,
     one_sheet_bytes,
     reviewed,
+    sheets,
     write_csv,
 )
 from tidecast.errors import HistoryError, StoreError
@@ -59,7 +59,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_version_gives_the_same_report_again(written: Path, tmp_path: Path) -> None:
     """A report draws no random number, so it has no seed."""
-    with one_sheet():
+    with sheets():
         again = write_report(tmp_path).parent
     assert one_sheet_bytes(written.parent) == folder_bytes(again)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.reports.harness import SERIES, make_history, make_version, one_sheet, write_csv
+from tests.trainer.reports.harness import SERIES, make_history, make_version, sheets, write_csv
 from tidecast.models.model import Model
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
@@ -40,7 +40,7 @@ def test_every_series_has_a_line_and_those_with_a_champion_a_report(settings: Se
     file = write_csv(tmp_path / "history.csv", make_history())
     with file.open("a") as more:
         more.write("broken,x,7,1\n")
-    with one_sheet():
+    with sheets():
         page = run(Source((str(file),)), settings, tmp_path / "out")
     poor, good, broken = rows(page)
     assert ["poor", "none", "-0.250", "0.800", "", "1", "", "not published"] == poor
