@@ -29,6 +29,8 @@ class OtherSettings:
 
     def compare(self, owner: bytes, theirs: bytes) -> None:
         """Log how the settings of another worker differ: at once, then less and less often."""
-        text = differences(self.ours, theirs.decode(errors="replace"), self._name, owner.decode(errors="backslashreplace"))
+        text = differences(
+            self.ours, theirs.decode(errors="replace"), self._name, owner.decode(errors="backslashreplace")
+        )
         if text and self._limiter.count(text):
             log.warning("another worker has other settings", differences=text, remedy=REMEDY)
