@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from tests.harness.patience import PATIENCE_S
 from tests.harness.processes import TIDECAST
+from tidecast.compiler import compiler_imports
+from tidecast.errors import SettingsError
 
 REMEDY = "allow it, with MemoryDenyWriteExecute=no in the systemd unit, or with SELinux's boolean deny_execmem off"
 PR_SET_MDWE = 65  # Linux 6.3; set by systemd's MemoryDenyWriteExecute=yes
@@ -21,14 +24,12 @@ if ctypes.CDLL(None).prctl({PR_SET_MDWE}, 1, 0, 0, 0) != 0:
 os.execv(sys.argv[1], sys.argv[1:])
 """
 # The same call as numba's at its import, where the system has another way to refuse.
-REFUSE = """
+REFUSE = f"""
 import sys
 from llvmlite import binding
 
-number = int(sys.argv[1])
-
 def check_jit_execution():
-    raise OSError(number, "cannot allocate executable memory")
+    raise OSError({errno.EPERM}, "cannot allocate executable memory")
 
 binding.check_jit_execution = check_jit_execution
 sys.argv[1:] = ["worker"]
@@ -73,8 +74,14 @@ def test_where_the_kernel_forbids_it_a_command_says_so(tmp_path: Path, words: st
     ids=["SELinux", "seccomp", "a limit"],
 )
 def test_whatever_refuses_the_memory_the_remedy_fits(number: int, remedy: str) -> None:
-    """LLVM's own question, answered as each of them would."""
-    code, output = ended(sys.executable, "-c", REFUSE, str(number))
+    """Each of them raises an error of its own at the import of the compiler."""
+    with pytest.raises(SettingsError, match=f": {re.escape(remedy)}$"), compiler_imports():
+        raise OSError(number, "cannot allocate executable memory")
+
+
+def test_a_refusal_at_the_import_is_one_sentence_of_the_command() -> None:
+    """LLVM's own question, answered as seccomp would; older kernels too can run this."""
+    code, output = ended(sys.executable, "-c", REFUSE)
     assert 2 == code
-    assert output.endswith(f": {remedy}\n")
+    assert output.endswith(f": {REMEDY}\n")
     assert 1 == output.count("\n")
