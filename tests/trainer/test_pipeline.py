@@ -149,7 +149,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_champion_that_came_during_the_training_is_kept(settings: Settings, store: ModelStore, before: int) -> None:
-    """The new version was compared with the former champion only, so nothing is known about the two."""
+    """The new version was compared with the former champion only, and never with the present one."""
     for _ in range(before):
         store.publish(make_model("s", SPEC))
     at_the_same_time = before + 1

@@ -1,4 +1,4 @@
-"""The rule by which a reading is doubted, written plainly: the tests compare the compiled loop with it."""
+"""The rule that decides whether a reading is doubted, written plainly: the tests compare the compiled loop with it."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self

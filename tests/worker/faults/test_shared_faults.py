@@ -1,4 +1,4 @@
-"""Faults that concern several partitions: one does not cost the others, and whoever looks finds the cause."""
+"""Faults that concern several partitions: one does not cost the others, and an operator finds the cause."""
 
 import os
 import signal
