@@ -63,8 +63,8 @@ ON_THE_COMMAND_LINE: list[tuple[str, int, str]] = [
     (
         "push history.csv --redis redis://127.0.0.1:1",
         FAILED,
-        "Redis: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused: start it, or give another "
-        "address with --redis",
+        "Redis: no program listens at the host and port that redis_url names (Error 111 connecting to 127.0.0.1:1. "
+        "Connection refused.): start Redis there, or correct redis_url",
     ),
     (
         "tail --redis redis://nobody.invalid",

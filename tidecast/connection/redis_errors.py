@@ -151,6 +151,15 @@ _ROWS: tuple[tuple[type[RedisError], str, Meaning], ...] = (
         ),
     ),
     (
+        RedisError,
+        "Connection refused",
+        Meaning(
+            "redis",
+            "no program listens at the host and port that redis_url names ({})",
+            "start Redis there, or correct redis_url",
+        ),
+    ),
+    (
         RedisTimeoutError,
         "Timeout connecting",
         Meaning(

@@ -114,7 +114,7 @@ FAILED: list[tuple[tuple[str, ...], str]] = [
     ),
     (("models", "list", "--store", "file"), "the store file is a file"),
     (("models", "prune", "zz"), "series 'zz' has no version: use one of a"),
-    (("demo", *NOBODY), "Redis: ConnectionError"),
+    (("demo", *NOBODY), "Redis: no program listens"),
     (("replay", "history.csv", "--store", "file"), "the store file is a file"),
     (("worker", "--check", "--store", "file/models"), "the store file/models is a file"),
 ]

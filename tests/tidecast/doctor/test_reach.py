@@ -43,7 +43,7 @@ def tls(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.mark.parametrize(
     ("address", "check", "remedy"),
     [
-        ("redis://127.0.0.1:1/0", "redis", "start it"),
+        ("redis://127.0.0.1:1/0", "redis", "start Redis there"),
         ("redis://nobody.invalid:6379/0", "host", "correct it"),
         (f"redis://nobody:{PASSWORD}@127.0.0.1:{{plain}}/0", "password", "correct the user and the password"),
         (f"redis://:{PASSWORD}@127.0.0.1:{{plain}}/0", "password", "leave the password out"),
