@@ -8,6 +8,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+# As our programs do, before NumPy is imported: on a busy machine its threads wait for each other, at full load.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from redis import Redis
 from xdist.scheduler import LoadFileScheduling
