@@ -157,8 +157,9 @@ def _forecast_frame(forecasts: Sequence[Forecast], match: str, *, details: bool)
     if details:
         columns |= forecast_columns.details(forecasts)
     frame: pd.DataFrame = import_pandas().DataFrame(columns)
-    for name in {"ds", "origin"} & set(columns):
-        frame[name] = moments(columns[name])
+    for name in columns:
+        if name in ("ds", "origin") or name.startswith("ts_"):  # the times of further steps
+            frame[name] = moments(columns[name])
     if details:
         frame["model"] = frame["model"].astype("Int64")
         frame["anomaly"] = frame["anomaly"].astype("boolean")

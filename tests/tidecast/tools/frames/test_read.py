@@ -98,6 +98,7 @@ def test_details_tell_who_answered_and_the_further_horizons(settings: Settings, 
     assert [moment(1), moment(2)] == frame["origin"].tolist()
     assert ("Int64", 2) == (str(frame["model"].dtype), frame["model"].isna().sum())
     assert np.isfinite(frame["yhat_2"]).all()
+    assert [moment(3), moment(4)] == frame["ts_2"].tolist()
     assert [1.0, 1.0] == frame["error"].tolist()[-2:]
     assert "float64" == str(frame["anomaly_score"].dtype)
     assert "boolean" == str(frame["anomaly"].dtype)
