@@ -31,7 +31,8 @@ from tidecast.online.batch import BatchResult
 from tidecast.online.series.state_changes import StateChanges
 from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
-from worker.partition.stream import NO_LAG, Meanwhile, Stream
+from worker.partition.commit_sender import Meanwhile
+from worker.partition.stream import NO_LAG, Stream
 from worker.scripts import script_of
 
 BATCH = 50
@@ -69,7 +70,7 @@ class Unfenced(Sound):
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
         super().__init__(redis, keys, settings, merged)
-        self._commit = redis.register_script(without_fence(script_of("commit")))
+        self._sender._script = redis.register_script(without_fence(script_of("commit")))
 
 
 class OffsetFirst(Stream):

@@ -13,7 +13,8 @@ from tidecast.connection.lag import Lag
 from tidecast.listening import ListenAddress
 from tidecast.online.drift import Drift
 from tidecast.wire import Event
-from worker.metrics import CHANGES, FAILURES, RESULTS, STAGES, Health
+from worker.metrics import CHANGES, FAILURES, STAGES, Health
+from worker.retraining.metrics import RESULTS
 
 
 @pytest.fixture

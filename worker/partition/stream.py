@@ -1,30 +1,28 @@
 """Every Redis command of the worker. Changes that must be atomic are in one Lua script."""
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from secrets import token_hex
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from tidecast.connection.lag import Lag, Progress
 from tidecast.connection.partitions import has_group, whole_number
 from tidecast.connection.portion import answers
 from tidecast.connection.records.orders import Order, orders_in
-from tidecast.errors import Conflict, Unavailable
+from tidecast.errors import Conflict
 from tidecast.online.batch import BatchResult
-from tidecast.online.kernels.redis_arguments import arguments_in
 from tidecast.online.raw_entries import RawEntries
 from tidecast.online.series.forecast_encoder import encoded
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
+from worker.partition.commit_sender import CommitSender, Meanwhile, result_arguments
 from worker.partition.entry_reader import EntryReader, RecreatedStream
 from worker.partition.other_settings import OtherSettings
-from worker.partition.pipeline import PackedArguments, PipelinedConnection
+from worker.partition.pipeline import PackedArguments
 from worker.partition.series_change import SeriesChange
 from worker.partition.stored_states import states_of
 from worker.partition.stream_purge import StreamPurge
@@ -34,9 +32,7 @@ from worker.stored_times import log_correction
 
 TWIN = -1  # the script returns this instead of an epoch if a twin holds the lease
 TRIMMED_AT_ONCE = 1_000_000  # readings; Redis takes about 40 ms
-WAIT_MS = 200  # how long replicas may take: a worker that waits answers nothing
 NO_LAG = Lag()
-Meanwhile = Callable[[], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +78,12 @@ class Stream:
         self._acquire = redis.register_script(script_of("acquire"))
         self._hold = redis.register_script(script_of("hold"))
         self._attempt = redis.register_script(script_of("attempt"))
-        self._commit = redis.register_script(script_of("commit"))
         self._change = redis.register_script(script_of("change"))
         self._clock = redis.register_script(script_of("clock"))
         self._retain = redis.register_script(script_of("retain"))
         self.purge = StreamPurge(redis, keys, settings.lag_group, self._merged)
         self._reader = EntryReader(redis, keys, settings)
-        # In a cluster a slot may move, so redis-py must route the commit; a thread waits for it.
-        self._committing: PipelinedConnection | ThreadPoolExecutor = (
-            PipelinedConnection(redis) if isinstance(redis, Redis) else ThreadPoolExecutor(1, "commit")
-        )
+        self._sender = CommitSender(redis, settings.wait_replicas)
 
     def acquire(self, owner: str) -> int | None:
         """Acquire the partition's lease; return its epoch, None while another worker holds it.
@@ -227,16 +219,12 @@ class Stream:
     def close(self) -> None:
         """Give the connections back; the stream is not used any more."""
         self._reader.close()
-        if isinstance(self._committing, PipelinedConnection):
-            self._committing.close()
-        else:
-            self._committing.shutdown(wait=False)
+        self._sender.close()
 
     def reconnect(self) -> None:
         """Close the connections: new ones may reach another server behind the same name."""
         self.read_no_further()
-        if isinstance(self._committing, PipelinedConnection):
-            self._committing.close()
+        self._sender.reconnect()
         if isinstance(self._redis, Redis):
             self._redis.connection_pool.disconnect()
 
@@ -270,93 +258,15 @@ class Stream:
         own = self.keys
         keys = [own.lease, own.offset, own.readings, own.forecasts, own.dead, own.state, own.events]
         keys += [own.changed, *self._merged]
-        args = self._commit_arguments(epoch, started_from, result, lag)
-        states = result.states
-        packed = PackedArguments(encoded(result.forecasts) + states.packed, len(result.forecasts) + 2 * len(states))
-        with refusals_explained():
-            if meanwhile is None:
-                self._commit_alone(keys, args, packed)
-            elif isinstance(self._committing, PipelinedConnection):
-                self._commit_beside(self._committing, keys, args, packed, meanwhile)
-            else:
-                committed = self._committing.submit(self._commit_alone, keys, args, packed)
-                try:
-                    meanwhile()
-                finally:
-                    committed.result()
-            self._await_replicas()
-
-    def _commit_arguments(self, epoch: int, started_from: str, result: BatchResult, lag: Lag) -> list[Any]:
-        """Return the arguments of commit.lua before the forecasts, flat: lists have their length before them."""
         settings = self._settings
-        read = sum(result.counts.values()) + lag.lost
-        counts: dict[str, int] = {"read": read, "lost": lag.lost, **result.counts}
-        if lag.correction:
-            counts["before"] = -lag.correction
         args: list[Any] = [epoch, started_from, result.last, self._lease_ms]
         args += [settings.forecasts_kept, settings.dead_kept, settings.events_kept]
         args += [settings.lag_group, settings.wait_for_group]
-        args += [len(counts), *chain.from_iterable(counts.items())]
-        args.append(len(result.dead))
-        for letter in result.dead:
-            fields = letter.encode()
-            args += (letter.id, len(fields), *fields)
-        args.append(len(result.events))
-        for event in result.events:
-            fields = event.encode()
-            args += (len(fields), *fields)
-        args.append(len(result.forecasts))
-        return args
-
-    def _commit_alone(self, keys: list[str], args: list[Any], packed: PackedArguments) -> None:
-        self._commit(keys=keys, args=args + arguments_in(packed.packed))
-
-    def _commit_beside(
-        self,
-        pipelined: PipelinedConnection,
-        keys: list[str],
-        args: list[Any],
-        packed: PackedArguments,
-        meanwhile: Callable[[], None],
-    ) -> None:
-        command = ("EVALSHA", self._commit.sha, len(keys), *keys, *args)
-        try:
-            pipelined.send(command, more=packed)
-            try:
-                meanwhile()
-            finally:
-                pipelined.reply()
-        except NoScriptError:  # Redis was restarted and has lost the script; nothing has happened
-            self._commit_alone(keys, args, packed)
-        except ResponseError:
-            raise
-        except Exception:
-            pipelined.close()
-            raise
-
-    def _await_replicas(self) -> None:
-        """Wait until enough replicas have everything that was written so far.
-
-        Raises:
-            Unavailable: they have not in time; the same commit may be sent again, which writes nothing.
-        """
-        wanted = self._settings.wait_replicas
-        if not wanted or not isinstance(self._committing, PipelinedConnection):
-            return
-        try:
-            # WAIT is about the data at the connection's last command.
-            self._committing.send(("TIME",), ("WAIT", wanted, WAIT_MS))
-            self._committing.reply()
-            confirmed = int(self._committing.reply())
-        except Exception:
-            self._committing.close()
-            raise
-        if confirmed < wanted:
-            raise Unavailable(
-                "NOREPLICAS",
-                f"{confirmed} of {wanted} replicas have confirmed the last commit: bring them back, or lower "
-                "worker.wait_replicas",
-            )
+        args += result_arguments(result, lag)
+        states = result.states
+        packed = PackedArguments(encoded(result.forecasts) + states.packed, len(result.forecasts) + 2 * len(states))
+        with refusals_explained():
+            self._sender.send(keys, args, packed, meanwhile)
 
     def clock_s(self) -> float:
         """Return the time by the server's clock, in epoch seconds."""

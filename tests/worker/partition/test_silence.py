@@ -14,6 +14,7 @@ from worker.main import make_worker
 from worker.metrics import Health
 from worker.partition import consumer
 from worker.partition.clock_offset import ClockOffset
+from worker.partition.commit_sender import CommitSender
 from worker.partition.stream import Stream
 
 BEGUN_MS = 1_700_000_000_000
@@ -150,16 +151,16 @@ def test_a_commit_without_readings_is_repeated_without_effect(redis: Redis) -> N
 
 def test_a_lost_reply_does_not_double_the_event(worker: Worker, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit took place, the connection broke before the reply: the worker sends the same bytes again."""
-    commit = Stream._commit_beside
+    send = CommitSender._send_beside
     lost = []
 
-    def losing(self: Stream, *args: object) -> None:
-        commit(self, *args)  # type: ignore[arg-type] # as it was called
+    def losing(self: CommitSender, *args: object) -> None:
+        send(self, *args)  # type: ignore[arg-type] # as it was called
         if not lost:
             lost.append(1)
             raise ConnectionError
 
-    monkeypatch.setattr(Stream, "_commit_beside", losing)
+    monkeypatch.setattr(CommitSender, "_send_beside", losing)
     with pytest.raises(ConnectionError):
         serve(worker, 120)
     serve(worker, 121, 122)
