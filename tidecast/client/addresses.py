@@ -32,6 +32,7 @@ class Addresses:
     def __init__(self, settings: Settings, layout: Layout) -> None:
         self.layout = layout
         self.newest: dict[Keys, str] = {}
+        self._leave_at = 0.0  # when a push may wait again for readings in closed partitions, by the monotonic clock
         self._keys = layout.present()
         self._most_bytes = settings.series.max_entry_bytes
         self._known, _ = known_keys(settings.namespace)
@@ -54,6 +55,14 @@ class Addresses:
         partition = self.layout.partition_of(fields[b"series"].decode()) if self.layout.partitions > 1 else 0
         return self._keys[partition]
 
+    def may_leave_for(self, layout: Layout) -> bool:
+        """Return whether a push should try now to leave for another layout."""
+        return layout != self.layout and time.monotonic() >= self._leave_at
+
+    def stay(self) -> None:
+        """Let the pushes of the next `WAIT_EVERY_S` go on in this layout, as leaving it takes too long."""
+        self._leave_at = time.monotonic() + WAIT_EVERY_S
+
     def between(self, layout: Layout) -> list[Keys]:
         """Return the keys of the partitions that were opened and closed after this layout and before another one."""
         return [keys for generation in layout.generations()[self.layout.generation + 1 : -1] for keys in generation]
@@ -74,13 +83,11 @@ class LayoutCheck:
     Attributes:
         key: the key of the layout.
         layout: as last read; before that the one of the settings.
-        wait_at: when a push may wait again for readings in closed partitions, by the monotonic clock.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.key, _ = common_keys(settings.namespace)
         self.layout = layout_of(settings)
-        self.wait_at = 0.0
         self._due_at = 0.0
 
     def due(self, now: float) -> bool:

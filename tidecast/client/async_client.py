@@ -2,30 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import redis.asyncio
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError
 
-from tidecast.client.addresses import (
-    LOOK_EVERY_S,
-    MOVE_S,
-    WAIT_EVERY_S,
-    Addresses,
-    LayoutCheck,
-    chunks,
-    closed,
-    routed_from,
-)
+from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutCheck, chunks, closed, routed_from
+from tidecast.client.async_follower import AsyncFollower
+from tidecast.client.cancellation import Cancellation
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.failover import async_left_if_stale
-from tidecast.client.following import NEXT, Following, following, newest_id
+from tidecast.client.following import NEXT, Patience, following, newest_id
 from tidecast.connection import check_address, connect_async
-from tidecast.connection.cluster import AsyncCluster, StreamReply
+from tidecast.connection.cluster import AsyncCluster
 from tidecast.errors import TidecastError
 from tidecast.settings import load_settings
 from tidecast.wire import DeadLetter, Event, Fields, Forecast, Keys, Layout
@@ -68,7 +61,7 @@ class AsyncClient:
             entries += self._at.many_fields(chunk, len(entries))
             await asyncio.sleep(0)  # let other tasks run
         ids: list[str] = []
-        cancellation = _Cancellation()
+        cancellation = Cancellation()
         for chunk_of_fields in chunks(entries):
             cancellation.check()
             connection = await self._pushing()
@@ -106,23 +99,27 @@ class AsyncClient:
         connection = await self._checked()
         layout = self._check.layout
         at = self._at
-        if layout != at.layout and time.monotonic() >= self._check.wait_at:
-            with suppress(NoPermissionError):  # readings in closed partitions are routed
-                if not await self._has_left(connection, at, layout):
-                    self._check.wait_at = time.monotonic() + WAIT_EVERY_S
-                elif at is self._at:
-                    self._at = Addresses(self._settings, layout)
+        if at.may_leave_for(layout):
+            left = await self._has_left(connection, at, layout)
+            if left and at is self._at:
+                self._at = Addresses(self._settings, layout)
         return connection
 
     async def _has_left(self, connection: redis.asyncio.Redis | AsyncCluster, at: Addresses, layout: Layout) -> bool:
         """Wait until what this client has pushed has left the closed partitions; see `Client`."""
-        newest = {keys: newest_id(await connection.xrevrange(keys.readings, count=1)) for keys in at.between(layout)}
-        return await self._await_passed(connection, at.newest | newest)
+        left = False
+        with suppress(NoPermissionError):  # readings in closed partitions are routed
+            closed_since = at.between(layout)
+            newest = {keys: newest_id(await connection.xrevrange(keys.readings, count=1)) for keys in closed_since}
+            left = await self._await_passed(connection, at.newest | newest)
+        if not left:
+            at.stay()
+        return left
 
     async def _await_passed(self, connection: redis.asyncio.Redis | AsyncCluster, newest: dict[Keys, str]) -> bool:
         """Wait until readings in closed partitions are answered or routed; return False if it takes too long."""
         ends_at = time.monotonic() + MOVE_S
-        cancellation = _Cancellation()
+        cancellation = Cancellation()
         for keys, entry_id in newest.items():
             last = cast("bytes | None", await cast("Any", connection.hget(keys.offset, "last")))
             while await connection.xrange(keys.readings, routed_from(last), entry_id, count=1):
@@ -147,9 +144,9 @@ class AsyncClient:
         block_ms: int = 1000,
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
-    ) -> "AsyncFollower[Forecast]":
+    ) -> AsyncFollower[Forecast]:
         """Follow forecasts; see `Client.forecasts` ("$" means those after the first step of the iteration)."""
-        return self._following("forecasts", since, FORECASTS, block_ms, stop_when_idle, give_up_s)
+        return self._following("forecasts", since, FORECASTS, Patience(block_ms, stop_when_idle, give_up_s))
 
     def events(
         self,
@@ -160,10 +157,10 @@ class AsyncClient:
         block_ms: int = 1000,
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
-    ) -> "AsyncFollower[Event]":
+    ) -> AsyncFollower[Event]:
         """Follow events; see `Client.events` ("$" means those after the first step of the iteration)."""
         contents = events_of(kinds, series)
-        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, Patience(block_ms, stop_when_idle, give_up_s))
 
     def anomalies(
         self,
@@ -173,10 +170,10 @@ class AsyncClient:
         block_ms: int = 1000,
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
-    ) -> "AsyncFollower[Event]":
+    ) -> AsyncFollower[Event]:
         """Follow the beginnings and ends of anomalies; see `Client.anomalies`."""
         contents = events_of("anomaly", series)
-        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, Patience(block_ms, stop_when_idle, give_up_s))
 
     def dead(
         self,
@@ -187,28 +184,13 @@ class AsyncClient:
         block_ms: int = 1000,
         stop_when_idle: bool = False,
         give_up_s: float | None = None,
-    ) -> "AsyncFollower[DeadLetter]":
+    ) -> AsyncFollower[DeadLetter]:
         """Follow dead letters; see `Client.dead` ("$" means those after the first step of the iteration)."""
         contents = dead_letters_of(reasons, series)
-        return self._following("dead", since, contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("dead", since, contents, Patience(block_ms, stop_when_idle, give_up_s))
 
-    def _following(
-        self,
-        kind: str,
-        since: str | int,
-        contents: Contents[T],
-        block_ms: int,
-        stop_when_idle: bool,
-        give_up_s: float | None,
-    ) -> "AsyncFollower[T]":
-        course = following(
-            self._settings,
-            (kind, since),
-            contents,
-            block_ms=block_ms,
-            stop_when_idle=stop_when_idle,
-            give_up_s=give_up_s,
-        )
+    def _following(self, kind: str, since: str | int, contents: Contents[T], patience: Patience) -> AsyncFollower[T]:
+        course = following(self._settings, kind, since, contents, patience)
         return AsyncFollower(self._checked, self._check, course)
 
     async def _checked(self) -> redis.asyncio.Redis | AsyncCluster:
@@ -244,98 +226,6 @@ class AsyncClient:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-class AsyncFollower(AsyncIterator[T]):
-    """An iteration over streams that survives lost connections.
-
-    After an error, or a cancelled step, the next step continues.
-    """
-
-    def __init__(
-        self,
-        connected: Callable[[], Awaitable[redis.asyncio.Redis | AsyncCluster]],
-        check: LayoutCheck,
-        course: Following[T],
-    ) -> None:
-        self._connected = connected
-        self._check = check
-        self._course = course
-        self._begun = False
-        self._lock = asyncio.Lock()  # tasks may share an iteration: each item goes to one of them
-
-    async def __anext__(self) -> T:
-        cancellation = _Cancellation()
-        async with self._lock:
-            if not self._begun:
-                await self._begin()
-            while not self._course.has_next():
-                if self._course.over:
-                    raise StopAsyncIteration
-                cancellation.check()
-                try:
-                    self._course.took(*await self._read())
-                except RedisError as exc:
-                    await asyncio.sleep(self._course.pause_s(exc, time.monotonic()))
-            return self._course.next_item()
-
-    async def aclose(self) -> None:
-        """End the iteration."""
-        self._course.end()
-        self._begun = True
-
-    async def _begin(self) -> None:
-        connection = await self._connected()
-        self._course.follow(self._check.layout)
-        await self._warn_of_gaps()
-        for key in [key for key, since in self._course.position.items() if since == NEXT]:
-            self._course.position[key] = newest_id(await connection.xrevrange(key, count=1))
-        self._begun = True
-
-    async def _read(self) -> tuple[StreamReply, int]:
-        """Return the next entries, and how many of each stream were requested."""
-        connection = await self._connected()
-        self._course.follow(self._check.layout)
-        position = self._course.reading
-        slice_ms = self._course.wait_ms
-        count = self._course.portion.count
-        try:
-            async with async_left_if_stale(connection):
-                if isinstance(connection, AsyncCluster):
-                    reply = await connection.read_each(position, count, slice_ms)
-                else:
-                    entries = await connection.xread(cast("Any", position), count=count, block=slice_ms)
-                    reply = cast("StreamReply", entries)
-        except Exception:
-            await self._connected()  # if another task closed the client, raise ClosedError instead
-            raise
-        # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
-        if self._course.reconnected(time.monotonic()) | self._course.lags(reply, count):
-            await self._warn_of_gaps()
-        return reply, count
-
-    async def _warn_of_gaps(self) -> None:
-        connection = await self._connected()
-        for key in self._course.with_an_id():
-            with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
-                self._course.report_gap(key, cast("Any", await connection.xinfo_stream(key)))
-
-
-class _Cancellation:
-    """Finds a cancellation of the present task that redis-py has dropped.
-
-    On Python 3.11 `asyncio.wait_for`, which redis-py calls, returns instead of raising if its task is cancelled at the
-    moment when the command has been sent. A loop of commands would then never end.
-    """
-
-    def __init__(self) -> None:
-        self._task = asyncio.current_task()
-        self._before = self._task.cancelling() if self._task else 0
-
-    def check(self) -> None:
-        """Raise CancelledError if the task was cancelled since."""
-        if self._task and self._task.cancelling() > self._before:
-            raise asyncio.CancelledError
 
 
 async def _closed_with_the_loop(connection: redis.asyncio.Redis | AsyncCluster) -> AsyncGenerator[None, None]:

@@ -4,31 +4,23 @@
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import redis
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError
 
-from tidecast.client.addresses import (
-    LOOK_EVERY_S,
-    MOVE_S,
-    WAIT_EVERY_S,
-    Addresses,
-    LayoutCheck,
-    chunks,
-    closed,
-    routed_from,
-)
+from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutCheck, chunks, closed, routed_from
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.failover import left_if_stale
-from tidecast.client.following import NEXT, Following, following, newest_id
+from tidecast.client.follower import Follower
+from tidecast.client.following import NEXT, Patience, following, newest_id
 from tidecast.connection import check_address, connect
-from tidecast.connection.cluster import Cluster, StreamReply
+from tidecast.connection.cluster import Cluster
 from tidecast.settings import load_settings
 from tidecast.wire import DeadLetter, Event, Fields, Forecast, Keys, Layout
 
@@ -140,23 +132,23 @@ class Client:
         """
         connection = self._checked()
         layout = self._check.layout
-        if layout != self._at.layout and time.monotonic() >= self._check.wait_at:
-            with self._opening, suppress(NoPermissionError):  # readings in closed partitions are routed
-                if self._at.layout != layout:
-                    self._follow(connection, layout)
+        if self._at.may_leave_for(layout):
+            with self._opening:
+                at = self._at
+                if at.may_leave_for(layout) and self._has_left(connection, at, layout):
+                    self._at = Addresses(self._settings, layout)
         return connection
 
-    def _follow(self, connection: redis.Redis | Cluster, layout: Layout) -> None:
-        if self._has_left(connection, layout):
-            self._at = Addresses(self._settings, layout)
-        else:
-            self._check.wait_at = time.monotonic() + WAIT_EVERY_S
-
-    def _has_left(self, connection: redis.Redis | Cluster, layout: Layout) -> bool:
+    def _has_left(self, connection: redis.Redis | Cluster, at: Addresses, layout: Layout) -> bool:
         """Wait until what this client has pushed has left the closed partitions; return False if it takes too long."""
-        at = self._at
-        newest = {keys: newest_id(connection.xrevrange(keys.readings, count=1)) for keys in at.between(layout)}
-        return self._await_passed(connection, at.newest | newest)
+        left = False
+        with suppress(NoPermissionError):  # readings in closed partitions are routed
+            closed_since = at.between(layout)
+            newest = {keys: newest_id(connection.xrevrange(keys.readings, count=1)) for keys in closed_since}
+            left = self._await_passed(connection, at.newest | newest)
+        if not left:
+            at.stay()
+        return left
 
     def _await_passed(self, connection: redis.Redis | Cluster, newest: dict[Keys, str]) -> bool:
         """Wait until readings in closed partitions are answered or routed; return False if it takes too long."""
@@ -216,7 +208,7 @@ class Client:
             ClosedError: the client was closed, before or during the iteration.
             RedisError: Redis does not answer at the beginning, or for too long, or refuses the command.
         """
-        return self._following("forecasts", since, FORECASTS, block_ms, stop_when_idle, give_up_s)
+        return self._following("forecasts", since, FORECASTS, Patience(block_ms, stop_when_idle, give_up_s))
 
     def events(
         self,
@@ -241,7 +233,7 @@ class Client:
             ClosedError, RedisError: as in `forecasts`.
         """
         contents = events_of(kinds, series)
-        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, Patience(block_ms, stop_when_idle, give_up_s))
 
     def anomalies(
         self,
@@ -254,7 +246,7 @@ class Client:
     ) -> Iterator[Event]:
         """Follow the beginnings and ends of anomalies: the events of kind `anomaly`; arguments as in `events`."""
         contents = events_of("anomaly", series)
-        return self._following("events", since, contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("events", since, contents, Patience(block_ms, stop_when_idle, give_up_s))
 
     def dead(
         self,
@@ -279,26 +271,11 @@ class Client:
             ClosedError, RedisError: as in `forecasts`.
         """
         contents = dead_letters_of(reasons, series)
-        return self._following("dead", since, contents, block_ms, stop_when_idle, give_up_s)
+        return self._following("dead", since, contents, Patience(block_ms, stop_when_idle, give_up_s))
 
-    def _following(
-        self,
-        kind: str,
-        since: str | int,
-        contents: Contents[T],
-        block_ms: int,
-        stop_when_idle: bool,
-        give_up_s: float | None,
-    ) -> Iterator[T]:
-        course = following(
-            self._settings,
-            (kind, since),
-            contents,
-            block_ms=block_ms,
-            stop_when_idle=stop_when_idle,
-            give_up_s=give_up_s,
-        )
-        return _Follower(self._checked, self._check, course)
+    def _following(self, kind: str, since: str | int, contents: Contents[T], patience: Patience) -> Iterator[T]:
+        course = following(self._settings, kind, since, contents, patience)
+        return Follower(self._checked, self._check, course)
 
     def _checked(self) -> redis.Redis | Cluster:
         """Return the connection, opened if needed, after a check of the number of partitions if one is due."""
@@ -324,62 +301,3 @@ class Client:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Follower(Iterator[T]):
-    """An iteration over streams that survives lost connections; after an error the next step continues."""
-
-    def __init__(
-        self, connected: Callable[[], redis.Redis | Cluster], check: LayoutCheck, course: Following[T]
-    ) -> None:
-        self._connected = connected
-        self._check = check
-        self._course = course
-        self._lock = Lock()  # threads may share an iteration: each item goes to one of them
-        connected()  # an error at the beginning is raised at once
-        course.follow(check.layout)
-        self._warn_of_gaps()
-        # "$" is resolved once, here: used in every read, it would skip entries that arrive between two reads.
-        for key in [key for key, since in course.position.items() if since == NEXT]:
-            course.position[key] = newest_id(connected().xrevrange(key, count=1))
-
-    def __next__(self) -> T:
-        with self._lock:
-            while not self._course.has_next():
-                if self._course.over:
-                    raise StopIteration
-                try:
-                    self._course.took(*self._read())
-                except RedisError as exc:
-                    time.sleep(self._course.pause_s(exc, time.monotonic()))
-            return self._course.next_item()
-
-    def close(self) -> None:
-        """End the iteration."""
-        self._course.end()
-
-    def _read(self) -> tuple[StreamReply, int]:
-        """Return the next entries, and how many of each stream were requested."""
-        connection = self._connected()
-        self._course.follow(self._check.layout)
-        position = self._course.reading
-        slice_ms = self._course.wait_ms
-        count = self._course.portion.count
-        try:
-            with left_if_stale(connection):
-                if isinstance(connection, Cluster):
-                    reply = connection.read_each(position, count, slice_ms)
-                else:
-                    reply = cast("StreamReply", connection.xread(cast("Any", position), count=count, block=slice_ms))
-        except Exception:
-            self._connected()  # if another thread closed the client, raise ClosedError instead
-            raise
-        # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
-        if self._course.reconnected(time.monotonic()) | self._course.lags(reply, count):
-            self._warn_of_gaps()
-        return reply, count
-
-    def _warn_of_gaps(self) -> None:
-        for key in self._course.with_an_id():
-            with suppress(ResponseError):  # the stream does not exist, or XINFO is not allowed
-                self._course.report_gap(key, cast("Any", self._connected().xinfo_stream(key)))

@@ -39,6 +39,28 @@ _LASTING = (exceptions.AuthenticationError, exceptions.AuthorizationError)  # su
 _log = logging.getLogger("tidecast.client")
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an iteration waits, as its caller gives it; see `Client.forecasts`."""
+
+    block_ms: int
+    stop_when_idle: bool
+    give_up_s: float | None
+
+    def check(self) -> None:
+        """Check the values.
+
+        Raises:
+            SettingsError: one is out of range.
+        """
+        if not _is_number(self.block_ms) or not 1 <= self.block_ms < math.inf:
+            raise SettingsError(f"block_ms is {self.block_ms!r}: give the milliseconds to wait, 1 or more")
+        if self.give_up_s is not None and not (_is_number(self.give_up_s) and self.give_up_s >= 0):
+            raise SettingsError(
+                f"give_up_s is {self.give_up_s!r}: give the seconds that Redis may be away, or None for ever"
+            )
+
+
 @dataclass(slots=True)
 class Following(Generic[T]):
     """The progress of one iteration over streams; the clients read the entries.
@@ -161,7 +183,12 @@ class Following(Generic[T]):
             _log.warning("Redis does not answer, trying again until it does: %s", explain(exc))
         return min(PAUSES_S[0] * 2.0 ** min(self._failures - 2, 10), PAUSES_S[1])
 
-    def reconnected(self, now: float) -> bool:
+    def may_have_gap(self, reply: StreamReply, count: int, now: float) -> bool:
+        """Note a read of at most `count` entries a stream that succeeded; return whether to look for trimmed ones."""
+        # Both are computed: a reader that lags may lose entries to trimming as well as one whose connection was closed.
+        return self._reconnected(now) | self._lags(reply, count)
+
+    def _reconnected(self, now: float) -> bool:
         """Return whether the read that has just succeeded is the first after a failure."""
         if not self._failures:
             return False
@@ -170,7 +197,7 @@ class Following(Generic[T]):
         self._failures = 0
         return True
 
-    def lags(self, reply: StreamReply, count: int) -> bool:
+    def _lags(self, reply: StreamReply, count: int) -> bool:
         """Return whether to look for trimmed entries: as many as `count` were waiting, and no gap is reported yet."""
         full = any(len(entries) >= count for _, entries in reply)
         self._gap_reported = self._gap_reported and full
@@ -180,41 +207,31 @@ class Following(Generic[T]):
         """Log a warning if entries of a stream were trimmed before they were read; `info` is from XINFO."""
         self._gap_reported = warn_of_gap(key, self.position[key], info) or self._gap_reported
 
+    def from_now_on(self) -> list[str]:
+        """Return the streams whose position is not an entry id yet, but the present moment."""
+        return [key for key, last in self.position.items() if last == NEXT]
+
     def with_an_id(self) -> list[str]:
         """Return the streams whose position is an entry id; the entries after it may have been trimmed."""
         return [key for key, last in self.reading.items() if last not in (OLDEST, "0", NEXT)]
 
 
 def following(
-    settings: Settings,
-    streams: tuple[str, str | int],
-    contents: Contents[T],
-    *,
-    block_ms: int,
-    stop_when_idle: bool,
-    give_up_s: float | None,
+    settings: Settings, kind: str, since: str | int, contents: Contents[T], patience: Patience
 ) -> Following[T]:
-    """Check the arguments of an iteration, and return its progress; `streams` are the kind and the beginning.
+    """Return the progress of an iteration that begins.
 
     Raises:
         SettingsError: an argument is out of range.
     """
-    if not _is_number(block_ms) or not 1 <= block_ms < math.inf:
-        raise SettingsError(f"block_ms is {block_ms!r}: give the milliseconds to wait, 1 or more")
-    if give_up_s is not None and not (_is_number(give_up_s) and give_up_s >= 0):
-        raise SettingsError(f"give_up_s is {give_up_s!r}: give the seconds that Redis may be away, or None for ever")
+    patience.check()
+    block_ms = int(patience.block_ms)
     longest_ms = max(1, round(min(settings.redis_timeout * 500, LONGEST_READ_MS)))
+    give_up_s = patience.give_up_s
     if give_up_s is None:
-        give_up_s = max(settings.redis_timeout, block_ms / 1000) if stop_when_idle else math.inf
-    return Following(
-        streams[0],
-        position_of(streams[1]),
-        contents,
-        int(block_ms),
-        min(int(block_ms), longest_ms),
-        stop_when_idle,
-        give_up_s,
-    )
+        give_up_s = max(settings.redis_timeout, patience.block_ms / 1000) if patience.stop_when_idle else math.inf
+    slice_ms = min(block_ms, longest_ms)
+    return Following(kind, position_of(since), contents, block_ms, slice_ms, patience.stop_when_idle, give_up_s)
 
 
 def position_of(since: str | int) -> str:

@@ -24,7 +24,7 @@ class CommitSender:
 
     Args:
         redis: the server or cluster.
-        wait_replicas: how many replicas must confirm a commit; in a cluster none is asked.
+        wait_replicas: how many replicas must confirm a commit; a cluster does not support it.
     """
 
     def __init__(self, redis: Redis, wait_replicas: int) -> None:
@@ -67,7 +67,7 @@ class CommitSender:
             self._channel.close()
 
     def close(self) -> None:
-        """Give the connection or the thread back; nothing is sent any more."""
+        """Give the connection or the thread back; the sender is not used any more."""
         if isinstance(self._channel, PipelinedConnection):
             self._channel.close()
         else:

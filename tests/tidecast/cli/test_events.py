@@ -12,7 +12,7 @@ from tests.harness.events import happen
 from tests.harness.processes import run_command
 from tidecast.client import AsyncClient, Client
 from tidecast.client.contents import events_of
-from tidecast.client.following import following
+from tidecast.client.following import Patience, following
 from tidecast.errors import SettingsError
 from tidecast.settings import load_settings
 from tidecast.wire import Event, Layout
@@ -93,9 +93,8 @@ def test_events_are_chosen_by_kind_and_series(
 
 def test_the_position_moves_past_events_that_are_not_wanted() -> None:
     """After a lost connection they are not read again."""
-    course = following(
-        load_settings(), ("events", "0"), events_of("stuck", None), block_ms=1, stop_when_idle=True, give_up_s=None
-    )
+    patience = Patience(1, stop_when_idle=True, give_up_s=None)
+    course = following(load_settings(), "events", "0", events_of("stuck", None), patience)
     course.follow(Layout())
     course.took([(b"events", [(b"5-0", {b"kind": b"drift", b"detail": b""})])], 10)
     assert (False, {"events": "5-0"}) == (course.has_next(), course.position)

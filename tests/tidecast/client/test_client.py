@@ -142,7 +142,7 @@ def test_a_client_follows_a_repartition_once_its_readings_have_left(
     """A reading must not overtake those before it; a follower reads the former streams to their ends first."""
     monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
     monkeypatch.setattr("tidecast.client.client.MOVE_S", 0.0)
-    monkeypatch.setattr("tidecast.client.client.WAIT_EVERY_S", 0.0)
+    monkeypatch.setattr("tidecast.client.addresses.WAIT_EVERY_S", 0.0)
     redis.set("partitions", 1)
     first = client.push("a", 1.0)
     old = publish(redis, "9-0")
@@ -164,9 +164,9 @@ async def test_pushes_do_not_wait_again_and_again_for_slow_routing(
     """A producer whose every push waits falls behind its readings; after one wait in vain it pushes as before."""
     url = settings.redis_url.get_secret_value()
     monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
+    monkeypatch.setattr("tidecast.client.addresses.WAIT_EVERY_S", 60.0)
     for name in ("client", "async_client"):
         monkeypatch.setattr(f"tidecast.client.{name}.MOVE_S", 0.0)
-        monkeypatch.setattr(f"tidecast.client.{name}.WAIT_EVERY_S", 60.0)
     with Client(url) as client:
         async with AsyncClient(url) as async_client:
             redis.set("partitions", 1)
