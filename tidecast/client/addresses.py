@@ -64,7 +64,12 @@ class Addresses:
         self._leave_at = time.monotonic() + WAIT_EVERY_S
 
     def between(self, layout: Layout) -> list[Keys]:
-        """Return the keys of the partitions that were opened and closed after this layout and before another one."""
+        """Return the keys of the partitions that were opened and closed after this layout and before another one.
+
+        Readings that this client has pushed may have been routed there; before its first push there are no such ones.
+        """
+        if not self.newest:
+            return []
         return [keys for generation in layout.generations()[self.layout.generation + 1 : -1] for keys in generation]
 
 

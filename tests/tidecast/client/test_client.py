@@ -180,6 +180,44 @@ async def test_pushes_do_not_wait_again_and_again_for_slow_routing(
             assert 2 == redis.info("commandstats")["cmdstat_xrange"]["calls"]
 
 
+@pytest.fixture
+def producer_url(settings: Settings, redis: Redis) -> Iterator[str]:
+    """The address of the server for a user with the rights of a producer."""
+    redis.execute_command("ACL", "SETUSER", "producer", "on", "nopass", "~*", "-@all", "+xadd", "+get")
+    yield settings.redis_url.get_secret_value().replace("redis://", "redis://producer:any@")
+    redis.execute_command("ACL", "DELUSER", "producer")
+
+
+async def test_a_producer_without_the_right_to_look_does_not_try_at_every_push(
+    producer_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a repartition it pushes to the closed partition, whose readings are routed, in one round trip each."""
+    monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
+    monkeypatch.setattr("tidecast.client.addresses.WAIT_EVERY_S", 60.0)
+    redis.set("partitions", 1)
+    with Client(producer_url) as client:
+        async with AsyncClient(producer_url) as async_client:
+            client.push("a", 1.0)
+            await async_client.push("a", 1.0)
+            redis.set("partitions", "1,2")
+            redis.config_resetstat()
+            for value in (2.0, 3.0, 4.0):
+                client.push("a", value)
+                await async_client.push("a", value)
+    assert 8 == redis.xlen("readings")
+    assert 2 == redis.info("commandstats")["cmdstat_hget"]["rejected_calls"]
+
+
+async def test_a_new_producer_goes_to_the_present_partitions_at_once(producer_url: str, redis: Redis) -> None:
+    """After several repartitions, too: it has pushed nothing that its readings might overtake."""
+    redis.set("partitions", "1,2,4")
+    with Client(producer_url) as client:
+        ids = [client.push("a", 1.0)]
+    async with AsyncClient(producer_url) as async_client:
+        ids.append(await async_client.push("a", 2.0))
+    assert ids == [entry_id.decode() for entry_id, _ in redis.xrange(Layout((1, 2, 4)).keys_for("a").readings)]
+
+
 async def test_the_asyncio_client_does_the_same(settings: Settings, redis: Redis) -> None:
     """Push, push many, follow from an id and live."""
     async with AsyncClient(settings.redis_url.get_secret_value()) as client:
