@@ -255,7 +255,7 @@ class Worker:
     def _route(self, stop: Stop | None) -> int:
         """Route readings to their partitions, if this worker holds partition 0; return their number."""
         router = self._parts.router
-        if router is None or not self._consumers[0].held or (stop is not None and stop.is_set()):
+        if router is None or not self._consumers[0].held or self._failures.silent or (stop and stop.is_set()):
             return 0
         try:
             routed = router.try_step()

@@ -1,6 +1,7 @@
 """A master becomes a replica, and its name leads to the new master: connections that stay open lead to the old one."""
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -10,7 +11,7 @@ from tests.harness.connections import connected
 from tests.harness.events import happen
 from tests.harness.patience import until
 from tests.harness.servers.failover import Failover, two_servers
-from tests.worker.harness import elsewhere, running
+from tests.worker.harness import Impatient, elsewhere, new_worker, running
 from tests.worker.notify.harness import TTL_S, Inbox
 from tests.worker.retraining.harness import FINISH, record, stand_in
 from tidecast.settings import NotifySettings, RetrainSettings, Settings
@@ -52,6 +53,17 @@ def test_a_worker_without_readings_reaches_the_new_master(failover: Failover, se
         until(lambda: failures(health))
         failover.new.xadd("readings", {"series": "a", "value": 2})
         until(lambda: failover.new.xlen("forecasts") == 2)
+
+
+def test_a_worker_leaves_the_old_master_after_a_refused_commit(failover: Failover, settings: Settings) -> None:
+    """Also before it registers as alive again: the batch is sent to the new one."""
+    worker = new_worker(elsewhere(settings, failover.url))
+    failover.old.xadd("readings", {"series": "a", "value": 1})
+    assert 1 == worker.step(time.time())
+    failover.take_place()
+    failover.new.xadd("readings", {"series": "a", "value": 2})
+    until(lambda: worker.step(time.time(), Impatient(9)) == 1)
+    assert 2 == failover.new.xlen("forecasts")
 
 
 def test_a_schedule_reaches_the_new_master(failover: Failover, settings: Settings) -> None:

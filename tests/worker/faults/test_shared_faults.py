@@ -1,5 +1,6 @@
 """Faults that concern several partitions: one does not cost the others, and an operator finds the cause."""
 
+import math
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
+from worker.backoff import Backoff
 from worker.layout.router import Router
 from worker.loop import Worker
 from worker.main import make_worker
@@ -83,6 +85,9 @@ def test_a_redis_that_does_not_answer_is_waited_for_once(settings: Settings, red
     """Not by each partition in turn: `/readyz` answers 503 after the first, and the end of the worker asks no more."""
     health = Health()
     worker = serving(settings, health)
+    worker.step(time.time())  # it reads the known values now and then, here for the first time
+    assert worker._membership
+    worker._membership._joined_at = time.time()  # so that the first partition is the first to wait
     with frozen(redis), capture_logs() as logs:
         worker.step(time.time(), Impatient(9))
         assert 1 == sample(health, "tidecast_failures_total", kind="redis")
@@ -113,6 +118,32 @@ def test_a_key_of_another_type_does_not_reload_the_partition_again_and_again(
     redis.delete(key)
     rounds(worker)
     assert [1, 1, 1, 1] == forecasts(redis)
+
+
+def test_a_partition_that_has_failed_is_left_alone_until_its_pause_is_over(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are served meanwhile, again and again."""
+    monkeypatch.setattr(Backoff, "pause_s", lambda *_: 60.0)
+    health = Health()
+    worker = serving(settings, health)
+    redis.set(keys_of(1, PARTITIONS).forecasts, "other")
+    for _ in range(3):
+        push(redis)
+        worker.step(time.time(), Impatient(9))
+    assert [3, 0, 3, 3] == forecasts(redis)
+    assert 1 == sample(health, "tidecast_failures_total", kind="step")
+
+
+def test_after_the_loss_of_a_partition_the_worker_looks_for_a_repartition(settings: Settings, redis: Redis) -> None:
+    """Not only at the next regular look, as its readings wait."""
+    worker = serving(settings, Health())
+    redis.hset(keys_of(1, PARTITIONS).lease, "epoch", 99)
+    push(redis)
+    worker.step(time.time(), Impatient(9))
+    assert [1, 0, 1, 1] == forecasts(redis)
+    assert worker._membership
+    assert worker._membership._joined_at == -math.inf
 
 
 def test_a_lease_that_cannot_be_released_does_not_keep_the_others(settings: Settings, redis: Redis) -> None:

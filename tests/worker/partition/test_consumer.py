@@ -95,6 +95,15 @@ def test_a_worker_that_joins_gets_its_share_and_gives_it_back(settings: Settings
     assert redis.hkeys("workers")
 
 
+def test_a_worker_acquires_no_more_than_its_share(settings: Settings, redis: Redis) -> None:  # noqa: ARG001 - empty
+    """Though all partitions are free: another worker is about to acquire the rest."""
+    other, worker = (make_worker(settings, Health()) for _ in range(2))
+    assert other._membership
+    other._membership.look(NOW)
+    worker.step(NOW)
+    assert held(worker) == PARTITIONS // 2
+
+
 @pytest.mark.settings(partitions=PARTITIONS, worker={"lease": 600.0, "block": "1ms"})
 def test_readings_of_a_partition_that_is_handed_over_are_answered_once(settings: Settings, redis: Redis) -> None:
     """While workers come and go."""
