@@ -17,7 +17,7 @@ from tidecast.client.addresses import LOOK_EVERY_S, MOVE_S, Addresses, LayoutChe
 from tidecast.client.contents import FORECASTS, Contents, Names, dead_letters_of, events_of
 from tidecast.client.entries import NewReading, Time, Values
 from tidecast.client.failover import left_if_stale
-from tidecast.client.follower import Follower
+from tidecast.client.follower import BlockingFollower
 from tidecast.client.following import NEXT, Patience, following, newest_id
 from tidecast.connection import check_address, connect
 from tidecast.connection.cluster import Cluster
@@ -275,7 +275,7 @@ class Client:
 
     def _following(self, kind: str, since: str | int, contents: Contents[T], patience: Patience) -> Iterator[T]:
         course = following(self._settings, kind, since, contents, patience)
-        return Follower(self._checked, self._check, course)
+        return BlockingFollower(self._checked, self._check, course)
 
     def _checked(self) -> redis.Redis | Cluster:
         """Return the connection, opened if needed, after a check of the number of partitions if one is due."""

@@ -17,7 +17,7 @@ from tidecast.connection.cluster import Cluster, StreamReply
 T = TypeVar("T")
 
 
-class Follower(Iterator[T]):
+class BlockingFollower(Iterator[T]):
     """An iteration over streams that survives lost connections; after an error the next step continues."""
 
     def __init__(
