@@ -75,7 +75,7 @@ def test_without_the_columns_that_a_measure_needs_it_is_not_known() -> None:
     [
         (lambda: scores(FRAME.drop(columns="yhat")), HistoryError, "no column 'yhat'"),
         (lambda: scores(FRAME, by="unique_ids"), SettingsError, "did you mean 'unique_id'"),
-        (lambda: scores(FRAME, by=None), SettingsError, "by is None: use one of"),  # type: ignore[arg-type]
+        (lambda: scores(FRAME, by=None), SettingsError, "by is None: use one of"),  # type: ignore[arg-type] # wrong
         (lambda: scores(FRAME, level=90), SettingsError, "level is 90"),
     ],
 )

@@ -122,6 +122,6 @@ def test_runs_on_different_readings_are_not_compared() -> None:
     with pytest.raises(SettingsError, match="measure is 'mea'"):
         compare([run], "mea")
     with pytest.raises(SettingsError, match="run 'run_1' is of type DataFrame: give a run of `train`"):
-        compare([verdicts])  # type: ignore[list-item]
+        compare([verdicts])  # type: ignore[list-item] # the mistake
     with pytest.raises(SettingsError, match="runs is empty"):
         compare([])
