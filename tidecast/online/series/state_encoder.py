@@ -18,6 +18,7 @@ from tidecast.online.kernels.window_loops import window_at
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state_changes import StateChanges
+from tidecast.wire import state_format
 from tidecast.wire.packing import WORD, bytes_of_bits
 from tidecast.wire.state_format import (
     BIN_BLOCK,
@@ -41,6 +42,9 @@ _WINDOW = WINDOW.itemsize // WORD  # words
 _LINES = 60  # bytes at most that an argument's name and value take beside their own
 _SEPARATOR, _MINUS = ord(SEPARATOR), ord("-")
 _OF_HEAD = 2**62  # in place of the number of a field: that of the head
+
+bin_place = part_exactly(state_format.bin_place)
+ring = part_exactly(state_format.ring)
 
 
 class _States(NamedTuple):
@@ -130,10 +134,9 @@ def _encode(states: _States, into: Bytes) -> tuple[int, int]:
         place = np.int64(_OF_HEAD)  # not a literal, for which the function would be compiled once more
         at = _put_name(states, i, place, into, at)  # type: ignore[arg-type] # a NumPy scalar
         at = put_line_end(into, _encode_head(states, i, into, at))
-        ring = -(-w.capacity // BLOCK) + 1
         first, stop = _unsaved_blocks(window)
         for number in range(first, stop):
-            at = _put_name(states, i, number % ring, into, at)
+            at = _put_name(states, i, number % ring(w.capacity), into, at)
             at = put_length(_size_of_block(window, number), into, at)
             at = put_line_end(into, _encode_block(window, number, into, at))
         fields += 1 + max(0, stop - first) + _unsaved_bins(window)
@@ -175,7 +178,7 @@ def _put_name(states: _States, i: int, place: int, into: Bytes, at: int) -> int:
     at += length
     if place != _OF_HEAD:
         into[at] = _SEPARATOR
-        into[at + 1] = _MINUS
+        into[at + 1] = _MINUS  # overwritten by a number that is not below 0
         at = put_decimal(abs(place), into, at + 1 + (place < 0))
     return put_line_end(into, at)
 
@@ -209,7 +212,7 @@ def _put_bins(states: _States, i: int, into: Bytes, at: int) -> int:
             if (bits >> block) & 1:
                 first = BIN_BLOCK * block
                 size = WORD * (min(first + BIN_BLOCK, profile.bins) - first)
-                at = _put_name(states, i, -1 - season * BIN_BLOCKS - block, into, at)
+                at = _put_name(states, i, bin_place(season, block), into, at)
                 at = _put(into, put_length(_BIN_HEAD + size, into, at), profile.number, _BIN_HEAD)
                 at = _copy(into, at, w.bins + WORD * (season * MOST_BINS + first), size)
                 at = put_line_end(into, at)
