@@ -4,7 +4,7 @@ A window consists of one array of numbers and two buffers. The compiled loops of
 their addresses; `Window` gives them names.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,12 +14,13 @@ from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.model import NewestRows, SeasonProfiles
 from tidecast.online.kernels import window_loops
-from tidecast.online.kernels.placing import taking
+from tidecast.online.kernels.placing.gross_errors import HistoryLimits
+from tidecast.online.kernels.placing.taking import take
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.readings import Readings
-from tidecast.online.kernels.rows import Rows
-from tidecast.online.kernels.series_rows import SeriesRows, series_rows
-from tidecast.online.kernels.window_loops import NEVER, WINDOW_IN_MEMORY, HistoryLimits
+from tidecast.online.kernels.series_rows import series_rows
+from tidecast.online.kernels.window_numbers import WINDOW_IN_MEMORY
+from tidecast.online.window_memory import WindowMemory
 from tidecast.wire.state_format import (
     BIN_BLOCK,
     MOST_BINS,
@@ -57,40 +58,6 @@ def _real_number(name: str, doc: str) -> property:
         self.numbers.view(np.float64)[place] = value
 
     return property(get, put, doc=doc)
-
-
-class WindowMemory:
-    """The arrays of windows of one shape, with a row for each.
-
-    Attributes:
-        numbers: `(n, numbers)`, a `WINDOW_IN_MEMORY` each.
-        buffers: `(n, room, width)`, the rows.
-        filled: `(n, room)`, a mark for each interpolated row.
-    """
-
-    __slots__ = ("buffers", "filled", "numbers")
-
-    def __init__(self, count: int, capacity: int, width: int) -> None:
-        room = room_for(capacity)
-        self.numbers: Int64 = np.zeros((count, numbers_in(WINDOW_IN_MEMORY)), np.int64)
-        self.buffers: Float = np.zeros((count, room, width))
-        self.filled: NDArray[np.uint8] = np.zeros((count, room), np.uint8)
-        self.set("last_ts", NEVER)
-        self.set("gridded", 1)
-        self.place(capacity)
-
-    def place(self, capacity: int) -> None:
-        """Write the shape and the addresses of the arrays into the numbers of all windows."""
-        _, room, width = self.buffers.shape
-        self.set("capacity", capacity)
-        self.set("width", width)
-        self.set("room", room)
-        for name, arrays in (("buffer", self.buffers), ("filled", self.filled)):
-            self.set(name, address_of(arrays) + arrays.strides[0] * np.arange(len(arrays)))
-
-    def set(self, name: str, value: int | Int64) -> None:
-        """Write one number of all windows."""
-        self.numbers[:, place_in(WINDOW_IN_MEMORY, name)] = value
 
 
 class Window:
@@ -320,39 +287,6 @@ class Window:
                 self.profiles[season].next_row += self.appended - max(newer, 0)
                 self.bins[season] = theirs.bins[season]
                 self.unsaved_bins[season] = 2 ** -(-int(its.bins) // BIN_BLOCK) - 1
-
-
-def room_for(capacity: int) -> int:
-    """Return how many rows the buffer of a window holds: a sixteenth more, so a reading moves about sixteen rows."""
-    return capacity + max(8, capacity // 16)
-
-
-def take(
-    series: SeriesRows,
-    readings: Readings,
-    has_ts: Int64,
-    values: Float,
-    max_gap: int,
-    give_bins: Callable[[int], None],
-) -> Rows:
-    """Add readings to the windows of their series in order; return the newest rows of each, as its experts read them.
-
-    Args:
-        series: `(n,)` of each reading; a series may occur many times.
-        readings: completed in place.
-        has_ts: `(n,)`, 0 where the time is that of arrival. Such a reading is new, because its entry id is higher than
-            that of the one before: if its time is not later, it becomes a millisecond after it.
-        values: `(n, width or more)`; that of a doubted reading is replaced by the last value.
-        max_gap: see `Window.push`.
-        give_bins: called with the place of a reading whose window needs memory for the bins of profiles.
-    """
-    n = len(series)
-    room = np.empty(int(series["rows_read"].sum()) * values.shape[1])
-    rows = Rows(room, np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64))
-    at = np.zeros(2, np.int64)
-    while not taking.take(series, readings, has_ts, values, max_gap, rows, at):
-        give_bins(int(at[0]) - 1)
-    return rows
 
 
 def warm() -> None:

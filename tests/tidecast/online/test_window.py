@@ -8,10 +8,11 @@ from tests.harness.histories import STEP_MS, accepted, filled_in, histories
 from tests.harness.oracles.doubt import Doubt
 from tidecast.models import time_grid
 from tidecast.models.gross_errors import NO_LIMITS, Moves
+from tidecast.online.kernels.placing.taking import take
 from tidecast.online.kernels.readings import DUPLICATE, FIRST, LATE, Readings
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.series_rows import series_rows
-from tidecast.online.window import Window, take
+from tidecast.online.window import Window
 from tidecast.wire.state_format import STEPS_REMEMBERED
 
 unhurried = hypothesis.settings(deadline=None)

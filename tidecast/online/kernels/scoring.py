@@ -161,23 +161,37 @@ def _score_batch(
             _track(record, at, y, error, levels)
         if not readings.doubted[i]:
             _learn(record, y, readings.moves[i], judged, its.version != 0)
-        weights = scores.weights[i]
-        blended = blend(record.errors, record.evidence, answers[i], weights)
-        lstm_weight = weights[LSTM]  # taken before the guard may change the weights
-        guarded = guarded_forecast(record.guard, answers[i, NAIVE], blended, readings.moves[i], weights)
-        guarded = onwards(record.watch, answers[i, NAIVE], guarded)
+        forecast, lstm_weight = _blended(record, answers[i], readings.moves[i], scores.weights[i])
         scores.new_model[i] = new_model
         scores.drift[i] = NOTHING
         if judged and readings.missing[i] == 0 and not math.isnan(error):  # over a gap, the error shows no drift
             seasonal = _seasonal(record, readings.seasons[i])
             scores.drift[i] = detect_drift(at + _DRIFT_AT, y, error, seasonal, lstm_weight, wanders(record.watch))
         _join_level(at, record, scores, i, learned)
+        record.pending_forecast = min(max(forecast, bounds[0]), bounds[1])
         _copy(record.answers, answers[i])
-        record.pending_forecast = min(max(guarded, bounds[0]), bounds[1])
-        scores.yhat[i] = record.pending_forecast
-        scores.leader[i] = largest(weights)
-        for level in range(len(levels)):
-            scores.half_widths[i, level] = publish_width(tracker_at(at + RECORD_SIZE + level * TRACKER_SIZE))
+        _publish(record, at, i, scores)
+
+
+@part_exactly
+def _blended(record: Any, answers: Float, usual: float, weights: Float) -> tuple[float, float]:
+    """Return the next forecast, and the weight of the own LSTM in the blend; write the weights in the forecast.
+
+    The guard, which may change the weights, and the direction of a counter limit the blend.
+    """
+    blended = blend(record.errors, record.evidence, answers, weights)
+    lstm_weight = float(weights[LSTM])
+    guarded = guarded_forecast(record.guard, answers[NAIVE], blended, usual, weights)
+    return onwards(record.watch, answers[NAIVE], guarded), lstm_weight
+
+
+@part_exactly
+def _publish(record: Any, at: int, i: int, scores: BatchScores) -> None:
+    """Write the next forecast, the expert that leads it, and the half-widths of its intervals."""
+    scores.yhat[i] = record.pending_forecast
+    scores.leader[i] = largest(scores.weights[i])
+    for level in range(scores.half_widths.shape[1]):
+        scores.half_widths[i, level] = publish_width(tracker_at(at + RECORD_SIZE + level * TRACKER_SIZE))
 
 
 @part_exactly

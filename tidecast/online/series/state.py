@@ -12,7 +12,8 @@ from tidecast.errors import StateError
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
 from tidecast.online.shadow_test import Probation
-from tidecast.online.window import STORED, Window, WindowMemory
+from tidecast.online.window import STORED, Window
+from tidecast.online.window_memory import WindowMemory
 from tidecast.wire.state_format import (
     BIN_BLOCK,
     BIN_BLOCKS,

@@ -14,7 +14,7 @@ from tidecast.online.kernels.placing.profiles import PROFILE_SIZE, PROFILES_AT, 
 from tidecast.online.kernels.pointers import bytes_at, carray, words_at
 from tidecast.online.kernels.redis_arguments import digits_of, put_decimal, put_length, put_line_end
 from tidecast.online.kernels.series_rows import SeriesRows, series_rows
-from tidecast.online.kernels.window_loops import window_at
+from tidecast.online.kernels.window_numbers import window_at
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state_changes import StateChanges

@@ -5,11 +5,11 @@ import numpy as np
 from tidecast.arrays import Int64
 from tidecast.online.batch import Batch, BatchResult, ParsedReadings
 from tidecast.online.engine import Engine
+from tidecast.online.kernels.placing.taking import take
 from tidecast.online.kernels.readings import DUPLICATE, LATE, Readings
 from tidecast.online.kernels.series_rows import NONE
 from tidecast.online.requests import Requests
 from tidecast.online.series.partition_series import PartitionSeries
-from tidecast.online.window import take
 
 
 def place(parsed: ParsedReadings, series: PartitionSeries, engine: Engine, max_gap: int, result: BatchResult) -> Batch:

@@ -1,5 +1,6 @@
 """Append a batch's readings to the windows of their series, and read what the experts need."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ from tidecast.durations import DAY_MS
 from tidecast.models import calendar_seasons, calendar_steps
 from tidecast.models.calendar_seasons import SHORTEST
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
+from tidecast.online.kernels.placing.gross_errors import HistoryLimits, count_doubted, early_move
 from tidecast.online.kernels.placing.profiles import begin_profile, learn_rows, write_terms
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at
 from tidecast.online.kernels.readings import DUPLICATE, FIRST, LATE, Readings
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.series_rows import CALENDAR, WITHOUT_MODEL, SeriesRows
-from tidecast.online.kernels.window_loops import HistoryLimits, count_doubted, early_move, grid_step, push, window_at
+from tidecast.online.kernels.window_loops import grid_step, push
+from tidecast.online.kernels.window_numbers import window_at
 from tidecast.wire.state_format import BLOCK, SEASONS
 
 calendar_days = part_exactly(calendar_seasons.calendar_days)
@@ -24,8 +27,36 @@ day_of_month = part_exactly(calendar_steps.day_of_month)
 calendar_day = part_exactly(calendar_steps.calendar_day)
 
 
-@compiled_exactly
 def take(
+    series: SeriesRows,
+    readings: Readings,
+    has_ts: Int64,
+    values: Float,
+    max_gap: int,
+    give_bins: Callable[[int], None],
+) -> Rows:
+    """Add readings to the windows of their series in order; return the newest rows of each, as its experts read them.
+
+    Args:
+        series: `(n,)` of each reading; a series may occur many times.
+        readings: completed in place.
+        has_ts: `(n,)`, 0 where the time is that of arrival. Such a reading is new, because its entry id is higher than
+            that of the one before: if its time is not later, it becomes a millisecond after it.
+        values: `(n, width or more)`; that of a doubted reading is replaced by the last value.
+        max_gap: see `Window.push`.
+        give_bins: called with the place of a reading whose window needs memory for the bins of profiles.
+    """
+    n = len(series)
+    room = np.empty(int(series["rows_read"].sum()) * values.shape[1])
+    rows = Rows(room, np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64))
+    at = np.zeros(2, np.int64)
+    while not _take(series, readings, has_ts, values, max_gap, rows, at):
+        give_bins(int(at[0]) - 1)
+    return rows
+
+
+@compiled_exactly
+def _take(
     series: SeriesRows, readings: Readings, has_ts: Int64, values: Float, max_gap: int, rows: Rows, at: Int64
 ) -> bool:
     """Append many readings, each to the window of its series; return whether all are appended.

@@ -11,9 +11,10 @@ from tidecast.arrays import Bools, Float, Int64
 from tidecast.online.batch import BatchResult, Entry
 from tidecast.online.forecaster import Forecaster
 from tidecast.online.kernels.placing.profiles import NEWEST
+from tidecast.online.kernels.placing.taking import take
 from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.series_rows import CALENDAR, series_rows
-from tidecast.online.window import Window, take
+from tidecast.online.window import Window
 from tidecast.settings import SeriesSettings
 from tidecast.wire.state_format import MOST_BINS
 
