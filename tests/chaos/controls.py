@@ -29,7 +29,6 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
 from tidecast.online.series.state_changes import StateChanges
-from tidecast.settings import WorkerSettings
 from tidecast.wire import Keys
 from worker.partition.commit_sender import Meanwhile
 from worker.partition.stream import NO_LAG, Stream
@@ -68,8 +67,8 @@ class Sound(Stream):
 class Unfenced(Sound):
     """Its commit.lua checks neither the epoch nor the offset."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings, merged: str | None = None) -> None:
-        super().__init__(redis, keys, settings, merged)
+    def __init__(self, redis: Redis, *rest: Any) -> None:
+        super().__init__(redis, *rest)
         self._sender._script = redis.register_script(without_fence(script_of("commit")))
 
 
