@@ -136,6 +136,7 @@ class Forecast:
 
 
 _FORECAST_FIELDS = tuple(name for name in Forecast.__slots__ if name not in ("id", "more"))
+TEXTS = ("id", "series", "kind")  # the fields of a forecast that are not numbers
 
 
 Column = Sequence[object] | NDArray[Any]  # the values of one field; None and NaN: not known

@@ -34,7 +34,7 @@ def raw(fields: dict[str, str]) -> dict[bytes, bytes]:
     st.builds(
         Forecast,
         id=st.just("5-1"),
-        series=st.text(min_size=1, max_size=20),
+        series=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20),
         ts=st.none() | whole,
         yhat=finite,
         yhat_lower=st.none() | finite,

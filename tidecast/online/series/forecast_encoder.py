@@ -5,6 +5,8 @@ of MessagePack. `commit.lua` unpacks them into the arguments of XADD, so that Re
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -14,29 +16,40 @@ from tidecast.arrays import Bytes, Int64, byte_array
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.redis_arguments import put_length, put_line_end
 from tidecast.wire import Forecasts
-from tidecast.wire.messages import Column
+from tidecast.wire.messages import TEXTS, Column
 
 _END = b"\n"  # after each value: no text has a line end
+_ENDS = bytes.maketrans(b",", _END)
 _SHORT_STRING, _STRING = 0xA0, 0xDA  # the types of MessagePack for less than `_LONG` bytes, and for more
 _LONG = 32  # bytes
 _HEADER = 3  # bytes before a string, at most
 _LENGTH_LINES = 16  # bytes at most that an argument takes beside its own
 
 
-class _Columns(NamedTuple):
-    """The fields of a batch's forecasts as text.
+class _Fields(NamedTuple):
+    """The fields of a batch's forecasts, in the order of an entry.
 
     Attributes:
-        names: the names of the fields, packed, one after the other; the id has none.
+        names: their names, packed, one after the other; the id has none.
         name_ends: `(fields,)` where each name ends.
-        values: the values, one field after the other, with `_END` after each; unknown values are empty.
-        ends: `(fields * n + 1,)` where each value ends, after -1: a value begins behind the end of the one before.
-        forecasts: n, the number of forecasts.
+        columns: `(fields,)` the place of each one's values, as texts come before numbers.
     """
 
     names: Bytes
     name_ends: Int64
-    values: Bytes
+    columns: Int64
+
+
+class _Values(NamedTuple):
+    """The values of a batch's forecasts as text, one column after the other.
+
+    Attributes:
+        text: all values, with `_END` after each; unknown ones are empty.
+        ends: `(columns * n,)` where each value ends.
+        forecasts: n.
+    """
+
+    text: Bytes
     ends: Int64
     forecasts: int
 
@@ -45,39 +58,29 @@ def encoded(forecasts: Forecasts) -> bytes:
     """Return an argument for each forecast, as Redis reads them; unknown fields are left out."""
     if not forecasts:
         return b""
-    columns = _columns(forecasts)
-    beside = len(columns.names) + _HEADER * len(columns.name_ends) + _LENGTH_LINES
-    into = np.empty(len(columns.values) + beside * len(forecasts), np.uint8)
-    return into[: _encode(columns, into)].tobytes()
+    columns = forecasts.columns()
+    fields = _fields(tuple(columns))
+    values = _values(columns, len(forecasts))
+    beside = len(fields.names) + _HEADER * len(columns) + _LENGTH_LINES
+    into = np.empty(len(values.text) + beside * len(forecasts), np.uint8)
+    return into[: _encode(fields, values, into)].tobytes()
 
 
 def warm() -> None:
     """Compile the loop, or load it from the cache."""
-    nothing = np.zeros(0, np.uint8)
-    _encode(_Columns(nothing, np.zeros(0, np.int64), nothing, np.zeros(1, np.int64), 0), nothing)
+    bytes_, numbers = np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    _encode(_Fields(bytes_, numbers, numbers), _Values(bytes_, numbers, 0), bytes_)
 
 
-def _columns(forecasts: Forecasts) -> _Columns:
-    fields = forecasts.columns()
-    names = [b"", *(_packed(name.encode()) for name in list(fields)[1:])]
-    values = byte_array(b"".join([_text_of(values) for values in fields.values()]))
-    return _Columns(
-        byte_array(b"".join(names)),
-        np.cumsum([len(name) for name in names]),
-        values,
-        np.append(-1, np.flatnonzero(values == ord(_END))),
-        len(forecasts),
+@lru_cache(64)
+def _fields(names: tuple[str, ...]) -> _Fields:
+    packed = [_packed(name.encode()) if name != "id" else b"" for name in names]
+    columns = sorted(names, key=lambda name: name not in TEXTS)
+    return _Fields(
+        byte_array(b"".join(packed)),
+        np.cumsum([len(name) for name in packed]),
+        np.array([columns.index(name) for name in names]),
     )
-
-
-def _text_of(values: Column) -> bytes:
-    """Return the values of a field as text, with `_END` after each; unknown numbers are empty."""
-    if isinstance(values[0], str):
-        return "\n".join([*cast("Sequence[str]", values), ""]).encode()
-    listed = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    if b"n" in listed:  # a search for one letter is much faster
-        listed = listed.replace(b"null", b"")
-    return listed.replace(b",", _END) + _END
 
 
 def _packed(name: bytes) -> bytes:
@@ -87,41 +90,52 @@ def _packed(name: bytes) -> bytes:
     return header + name
 
 
+def _values(columns: dict[str, Column], forecasts: int) -> _Values:
+    texts = cast("list[Sequence[str]]", [values for name, values in columns.items() if name in TEXTS])
+    numbers = [values for name, values in columns.items() if name not in TEXTS]
+    listed = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)  # a JSON list of lists
+    if b"n" in listed:  # a search for one letter is much faster
+        listed = listed.replace(b"null", b"")
+    joined = "\n".join(chain.from_iterable(texts)).encode()
+    text = byte_array(b"".join([joined, _END, listed.translate(_ENDS, b"[]"), _END]))
+    return _Values(text, np.flatnonzero(text == ord(_END)), forecasts)
+
+
 @compiled_exactly
-def _encode(columns: _Columns, into: Bytes) -> int:
+def _encode(fields: _Fields, values: _Values, into: Bytes) -> int:
     """Write all arguments one after the other; return their bytes."""
     at = 0
-    for i in range(columns.forecasts):
-        at = put_length(_size_of(columns, i), into, at)
+    for i in range(values.forecasts):
+        at = put_length(_size_of(fields, values, i), into, at)
         name = 0
-        for k in range(len(columns.name_ends)):
-            begin, end = _value(columns, k, i)
+        for k in range(len(fields.columns)):
+            begin, end = _place(values, fields.columns[k], i)
             if end > begin:
-                at = _copy(columns.names, name, columns.name_ends[k], into, at)
-                at = _copy(columns.values, begin, end, into, _put_header(end - begin, into, at))
-            name = columns.name_ends[k]
+                at = _copy(fields.names, name, fields.name_ends[k], into, at)
+                at = _copy(values.text, begin, end, into, _put_header(end - begin, into, at))
+            name = fields.name_ends[k]
         at = put_line_end(into, at)
     return at
 
 
 @part_exactly
-def _size_of(columns: _Columns, i: int) -> int:
+def _size_of(fields: _Fields, values: _Values, i: int) -> int:
     """Return the bytes of an argument."""
     size = 0
     name = 0
-    for k in range(len(columns.name_ends)):
-        begin, end = _value(columns, k, i)
+    for k in range(len(fields.columns)):
+        begin, end = _place(values, fields.columns[k], i)
         if end > begin:
-            size += columns.name_ends[k] - name + (1 if end - begin < _LONG else _HEADER) + end - begin
-        name = columns.name_ends[k]
+            size += fields.name_ends[k] - name + (1 if end - begin < _LONG else _HEADER) + end - begin
+        name = fields.name_ends[k]
     return size
 
 
 @part_exactly
-def _value(columns: _Columns, k: int, i: int) -> tuple[int, int]:
-    """Return where the value of a field begins and ends."""
-    place = k * columns.forecasts + i
-    return columns.ends[place] + 1, columns.ends[place + 1]
+def _place(values: _Values, column: int, i: int) -> tuple[int, int]:
+    """Return where a value begins and ends."""
+    place = column * values.forecasts + i
+    return values.ends[place - 1] + 1 if place else 0, values.ends[place]
 
 
 @part_exactly
