@@ -10,7 +10,7 @@ from tidecast.errors import TidecastError
 from tidecast.models.bucket.mirror import Mirror, mirrors_of
 from tidecast.models.bucket.objects import Bucket
 from tidecast.models.store import ModelStore
-from worker.log_limiter import LogLimiter
+from worker.failures.log_limiter import LogLimiter
 from worker.metrics import Health
 
 MOST_LOGGED = 3  # series of one copy that have a line of their own: a full disk stops all of them

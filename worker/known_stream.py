@@ -22,9 +22,9 @@ from tidecast.models.known.values import LATEST, KnownValues
 from tidecast.settings import Settings
 from tidecast.wire import DeadLetter, id_pair
 from tidecast.wire.known import KnownEntry, known_keys, parse_known
-from worker.log_limiter import LogLimiter
+from worker.failures.log_limiter import LogLimiter
+from worker.failures.redis_failures import refusals_explained
 from worker.metrics import Health
-from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 AT_ONCE = 1000  # entries of one reply

@@ -14,7 +14,8 @@ from tidecast.online.forecaster import Forecaster
 from tidecast.settings import Settings, worker_name, worker_threads
 from tidecast.wire import Layout, layout_of
 from worker.census import Census
-from worker.failures import Failures
+from worker.failures.redis_failures import is_stale, refusals_explained
+from worker.failures.step_failures import Failures
 from worker.fair_share import FairShare
 from worker.known_stream import KnownStream
 from worker.layout.layouts import Layouts, Parts
@@ -27,7 +28,6 @@ from worker.partition.consumer import PartitionConsumer
 from worker.partition.lease import PartitionLease
 from worker.partition.series_orders import SeriesOrders
 from worker.partition.stream import Stream
-from worker.redis_failures import is_stale, refusals_explained
 from worker.stop import Stop
 
 QUIET_S = 0.02  # after this long without a reading, the flow has stopped

@@ -19,13 +19,13 @@ from tidecast.settings import Settings, with_worker_name
 from tidecast.wire import layout_of
 from worker.bucket_copier import BucketCopier
 from worker.compiling import warm
+from worker.failures.redis_wait import once_redis_answers
 from worker.known_stream import KnownStream
 from worker.layout.layouts import Layouts, Parts
 from worker.layout.repartition import Repartitioner
 from worker.loop import Worker
 from worker.membership import Membership, claim_layout
 from worker.metrics import Health
-from worker.redis_wait import once_redis_answers
 from worker.retraining.child import check_installed
 from worker.retraining.late_schedule import LateSchedule
 from worker.stop import Stop, stop_on_signals

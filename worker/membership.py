@@ -8,8 +8,8 @@ from redis import Redis
 from tidecast.connection.partitions import decode_layout
 from tidecast.settings import LONGEST_LEASE_S
 from tidecast.wire import Layout, common_keys
+from worker.failures.stored_times import log_correction
 from worker.scripts import script_of
-from worker.stored_times import log_correction
 
 EVERY_S = 0.5  # how often a worker registers as alive; a released partition is taken over within this time
 OFTEN_S = 0.05  # the same during a repartition, as no reading is answered meanwhile

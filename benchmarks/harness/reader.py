@@ -14,7 +14,7 @@ from redis import Redis
 
 from tidecast.online.raw_entries import RawEntries
 from tidecast.tools.sizing.trial_models import FIRST_MS, id_of
-from worker.partition.pipeline import PipelinedConnection
+from worker.partition.exchange.pipeline import PipelinedConnection
 
 BLOCK_MS = 500
 PATIENCE_S = 120.0  # without a new forecast

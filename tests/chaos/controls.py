@@ -30,7 +30,7 @@ from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
 from tidecast.online.series.state_changes import StateChanges
 from tidecast.wire import Keys
-from worker.partition.commit_sender import Meanwhile
+from worker.partition.exchange.commit_sender import Meanwhile
 from worker.partition.stream import NO_LAG, Stream
 from worker.scripts import script_of
 

@@ -29,8 +29,9 @@ def _entry(argument: bytes) -> tuple[str, dict[str, str]]:
     texts = []
     at = 0
     while at < len(argument):
-        kind = argument[at]
-        begin, length = (at + 3, int.from_bytes(argument[at + 1 : at + 3])) if kind == STRING else (at + 1, kind & 31)
+        is_long = argument[at] == STRING
+        length = int.from_bytes(argument[at + 1 : at + 3]) if is_long else argument[at] & 31
+        begin = at + (3 if is_long else 1)
         texts.append(argument[begin : begin + length].decode())
         at = begin + length
     return texts[0], dict(zip(texts[1::2], texts[2::2], strict=True))

@@ -22,7 +22,7 @@ from tidecast.durations import DAY_MS, HOUR_MS
 from tidecast.log_lines import plain
 from tidecast.moments import utc_text
 from tidecast.settings import LONGEST_LEASE_S
-from tidecast.settings.agreed import differences
+from tidecast.settings.agreed import REMEDY, differences
 from tidecast.wire import DISPOSITIONS, Keys, common_keys, id_pair, is_entry_id, layout_of
 from tidecast.wire.parsing import ID_AHEAD_MS
 
@@ -84,8 +84,7 @@ def workers_settings(case: Case) -> Iterator[Finding]:
     first = next(iter(known), "")
     for other, settings in known.items():
         if problem := differences(known[first], settings, first, other):
-            remedy = "give all workers the same settings and version, and restart those that differ"
-            yield Finding("worker_settings", "warning", problem, remedy)
+            yield Finding("worker_settings", "warning", problem, REMEDY)
             return
 
 

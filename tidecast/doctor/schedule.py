@@ -64,9 +64,9 @@ def _late(record: Record, now_ms: int, jitter_ms: float) -> Iterator[Finding]:
 
 def _ahead(record: Record, key: str, now_ms: int) -> Iterator[Finding]:
     """Check for times further ahead than the schedule allows: until then, retraining would not run."""
+    from worker.failures.stored_times import corrections
     from worker.retraining.job_state import TTL_S  # imported late: the schedule's modules import APScheduler
     from worker.retraining.triggers import timing_named
-    from worker.stored_times import corrections
 
     expires_ms = _ms(record, b"expires_ms")
     if record.get(b"state") == b"running" and expires_ms > now_ms + 1000 * TTL_S:

@@ -13,6 +13,7 @@ GROUPS: dict[str, set[str] | bool] = {
 }
 NAMED = 3  # most differences that are named
 LONGEST = 60  # characters of a value
+REMEDY = "give all workers the same settings and version, and restart those that differ"
 
 
 def agreed_settings(settings: Settings, version: str) -> str:

@@ -10,7 +10,7 @@ from redis import Redis
 
 from tidecast.settings import Settings
 from tidecast.wire import Layout, keys_of, layout_of
-from worker.backoff import Backoff
+from worker.failures.backoff import Backoff
 from worker.layout.repartition import Repartitioner
 from worker.layout.router import Router
 from worker.membership import Membership

@@ -34,10 +34,10 @@ from tidecast.wire import (
     layout_of,
     repartition_claim_key,
 )
+from worker.failures.redis_failures import refusals_explained
 from worker.layout.new_partitions import NewPartitions, check_noted
 from worker.layout.sources import RoutedStream, sources_of
 from worker.partition.stored_states import fields_of, states_of
-from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 SLICE_S = 0.1  # how long one step works at most, while partitions are served

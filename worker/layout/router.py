@@ -20,10 +20,10 @@ from tidecast.errors import Fenced
 from tidecast.online.batch import Entry
 from tidecast.settings import Settings
 from tidecast.wire import Fields, id_pair, keys_of, layout_of
-from worker.backoff import Backoff
+from worker.failures.backoff import Backoff
+from worker.failures.redis_failures import refusals_explained
 from worker.layout.sources import OLDEST, RoutedStream, closed_by_generation, sources_of, waiting
-from worker.partition.entry_reader import EntryReader
-from worker.redis_failures import refusals_explained
+from worker.partition.exchange.entry_reader import EntryReader
 from worker.scripts import script_of
 
 MOST_FIELDS = 3900  # of a reading: a Lua call takes 8,000 values

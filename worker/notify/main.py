@@ -17,9 +17,9 @@ from tidecast.log import begin_log
 from tidecast.settings import Settings, worker_name
 from tidecast.suggestions import did_you_mean
 from tidecast.wire import EVENTS, Event
-from worker.acl import explain
-from worker.backoff import Backoff
-from worker.log_limiter import LogLimiter
+from worker.failures.acl import explain
+from worker.failures.backoff import Backoff
+from worker.failures.log_limiter import LogLimiter
 from worker.metrics import Health
 from worker.notify.messages import body_of
 from worker.notify.notifier import POLL_S, Notifier

@@ -18,11 +18,11 @@ from tidecast.connection.records.mutes import read_mutes
 from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.wire import Event, id_pair, layout_of
+from worker.failures.redis_failures import reconnect_if_stale, refusals_explained
 from worker.notify.messages import body_of, ends_condition, kinds_posted
 from worker.notify.metrics import NotifyMetrics
 from worker.notify.receiver import DeliveryError, Receiver
 from worker.notify.right import NotifyRight
-from worker.redis_failures import reconnect_if_stale, refusals_explained
 
 AT_ONCE = 100  # events of a message
 POLL_S = 1.0  # between two looks for new events

@@ -10,7 +10,7 @@ from tidecast.connection.partitions import newest_id
 from tidecast.connection.records.notify_record import AFTER, notify_key, read_record
 from tidecast.settings import LONGEST_LEASE_S, Settings
 from tidecast.wire import id_pair, layout_of
-from worker.redis_failures import refusals_explained
+from worker.failures.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 

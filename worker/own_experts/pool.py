@@ -28,7 +28,7 @@ from tidecast.online.own_experts import OwnCall, OwnFailure
 from tidecast.own_experts.in_process import check_named
 from tidecast.settings import ExpertSettings, environment_of_one_thread
 from tidecast.start import child_command
-from worker.log_limiter import LogLimiter
+from worker.failures.log_limiter import LogLimiter
 from worker.own_experts.messages import Answer, Load, Predict
 from worker.own_experts.metrics import Usage
 

@@ -19,7 +19,7 @@ from worker.known_stream import KnownStream
 from worker.metrics import Health
 from worker.partition.clock_offset import ClockOffset
 from worker.partition.dead_warnings import DeadLetterWarnings
-from worker.partition.entry_reader import CLOSED
+from worker.partition.exchange.entry_reader import CLOSED
 from worker.partition.handled_batch import HandledBatch
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PoisonGuard

@@ -4,10 +4,8 @@ import structlog
 
 from tidecast import __version__
 from tidecast.settings import Settings, worker_name
-from tidecast.settings.agreed import agreed_settings, differences
-from worker.log_limiter import LogLimiter
-
-REMEDY = "give all workers the same settings and version, and restart those that differ"
+from tidecast.settings.agreed import REMEDY, agreed_settings, differences
+from worker.failures.log_limiter import LogLimiter
 
 log = structlog.get_logger("tidecast.worker")
 

@@ -11,7 +11,7 @@ from redis import Redis
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.errors import StateError
 from tidecast.wire import SEPARATOR
-from worker.redis_failures import refusals_explained
+from worker.failures.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 SERIES_AT_ONCE = 256

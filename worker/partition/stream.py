@@ -19,16 +19,16 @@ from tidecast.online.raw_entries import RawEntries
 from tidecast.online.series.forecast_encoder import encoded
 from tidecast.settings import LONGEST_LEASE_S, WorkerSettings
 from tidecast.wire import Keys
-from worker.partition.commit_sender import CommitSender, Meanwhile, result_arguments
-from worker.partition.entry_reader import EntryReader, RecreatedStream
+from worker.failures.redis_failures import refusals_explained
+from worker.failures.stored_times import log_correction
+from worker.partition.exchange.commit_sender import CommitSender, Meanwhile, result_arguments
+from worker.partition.exchange.entry_reader import EntryReader, RecreatedStream
+from worker.partition.exchange.pipeline import PackedArguments
 from worker.partition.other_settings import OtherSettings
-from worker.partition.pipeline import PackedArguments
 from worker.partition.series_change import SeriesChange
 from worker.partition.stored_states import states_of
 from worker.partition.stream_purge import StreamPurge
-from worker.redis_failures import refusals_explained
 from worker.scripts import script_of
-from worker.stored_times import log_correction
 
 TWIN = -1  # the script returns this instead of an epoch if a twin holds the lease
 TRIMMED_AT_ONCE = 1_000_000  # readings; Redis takes about 40 ms

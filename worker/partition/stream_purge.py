@@ -9,7 +9,7 @@ from tidecast.connection.partitions import least_needed, newest_id
 from tidecast.connection.portion import Portion, shrinking
 from tidecast.connection.records.orders import Order, Span
 from tidecast.wire import Fields, Keys
-from worker.redis_failures import refusals_explained
+from worker.failures.redis_failures import refusals_explained
 from worker.scripts import script_of
 
 SEARCHED_AT_ONCE = 250  # entries, which take a millisecond or two

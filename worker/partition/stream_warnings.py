@@ -6,7 +6,7 @@ from tidecast.connection.lag import Lag
 from tidecast.wire import id_pair
 from tidecast.wire.parsing import ID_AHEAD_MS
 from worker.metrics import Health
-from worker.partition.entry_reader import RecreatedStream
+from worker.partition.exchange.entry_reader import RecreatedStream
 
 WARN_EVERY_S = 3600.0
 LOST_EVERY_S = 60.0  # of readings that were trimmed: a worker that is too slow loses some in each batch

@@ -10,11 +10,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from tidecast.settings import RetrainSettings
+from worker.failures.stored_times import corrections
 from worker.metrics import Health
 from worker.retraining.child import TrainingResult
 from worker.retraining.job_state import Busy, Claim, JobState, Plan
 from worker.retraining.triggers import Timing
-from worker.stored_times import corrections
 
 YIELD_S = 60.0  # a schedule that yields to another one checks again after this time
 BUSY_S = (0.05, 5.0)  # shortest and longest time until a run of another owner is checked again

@@ -14,9 +14,9 @@ from tidecast.connection.partitions import whole_number
 from tidecast.durations import HOUR_MS
 from tidecast.moments import utc_text
 from tidecast.wire import Keys
+from worker.failures.stored_times import CLOCKS_MS, UNENDED, Correction, corrections, log_correction
 from worker.retraining.triggers import timing_named
 from worker.scripts import script_of
-from worker.stored_times import CLOCKS_MS, UNENDED, Correction, corrections, log_correction
 
 LEFT_MS = HOUR_MS  # a schedule whose run is overdue by more than this is abandoned
 TTL_S = 15.0  # lifetime of a claim without a renewal: after it the holder counts as dead, and another continues

@@ -11,8 +11,8 @@ from tidecast.listening import ListenAddress
 from tidecast.log import begin_log
 from tidecast.schedule_choice import choose_schedule
 from tidecast.settings import Settings, worker_name
+from worker.failures.redis_wait import once_redis_answers
 from worker.metrics import Health
-from worker.redis_wait import once_redis_answers
 from worker.retraining.child import COMMAND, check_installed
 from worker.retraining.scheduler import Schedule
 from worker.retraining.triggers import timing_chosen

@@ -26,10 +26,10 @@ from redis.exceptions import RedisError
 from tidecast.connection import connect
 from tidecast.settings import Settings
 from tidecast.wire import Keys, layout_of
-from worker.acl import explain
-from worker.log_limiter import LogLimiter
+from worker.failures.acl import explain
+from worker.failures.log_limiter import LogLimiter
+from worker.failures.redis_failures import reconnect_if_stale
 from worker.metrics import Health
-from worker.redis_failures import reconnect_if_stale
 from worker.retraining import child
 from worker.retraining.job import RetrainJob
 from worker.retraining.job_state import TTL_S, JobState

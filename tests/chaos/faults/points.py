@@ -23,7 +23,7 @@ from tidecast.connection.lag import Lag
 from tidecast.online.batch import BatchResult
 from worker.layout.router import Router
 from worker.layout.sources import RoutedStream
-from worker.partition.commit_sender import Meanwhile
+from worker.partition.exchange.commit_sender import Meanwhile
 from worker.partition.stream import NO_LAG, Stream
 
 POINTS = (

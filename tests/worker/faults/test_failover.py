@@ -16,7 +16,7 @@ from tests.worker.notify.harness import TTL_S, Inbox
 from tests.worker.retraining.harness import FINISH, record, stand_in
 from tidecast.settings import NotifySettings, RetrainSettings, Settings
 from tidecast.wire import Event
-from worker.backoff import Backoff
+from worker.failures.backoff import Backoff
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.notify.main import _serve

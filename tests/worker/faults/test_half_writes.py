@@ -12,12 +12,12 @@ from tidecast.connection.repartitions import Repartition
 from tidecast.errors import Conflict, StreamError, Unavailable
 from tidecast.settings import Settings, WorkerSettings
 from tidecast.wire import Event, keys_of, layout_of
+from worker.failures.redis_failures import refusals_explained
 from worker.layout.repartition import Repartitioner
 from worker.layout.router import Router
 from worker.layout.sources import RoutedStream
 from worker.partition.series_change import SeriesChange
 from worker.partition.stream import Stream
-from worker.redis_failures import refusals_explained
 from worker.retraining.job_state import Claim, JobState
 
 HIGHEST = 2**64 - 1

@@ -14,7 +14,7 @@ from tidecast.settings import Settings
 from worker.loop import Worker
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.partition.commit_sender import Meanwhile
+from worker.partition.exchange.commit_sender import Meanwhile
 from worker.partition.stream import Stream
 
 NOW = 1_700_000_000.0

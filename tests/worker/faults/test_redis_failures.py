@@ -17,9 +17,9 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.connection.refusals import EXPLAINED, REMEDIES
 from tidecast.errors import StreamError, Unavailable
 from tidecast.settings import Settings
+from worker.failures.redis_failures import meaning_of, refusals_explained
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.redis_failures import meaning_of, refusals_explained
 
 Moment = Callable[[Redis], AbstractContextManager[None]]
 pytestmark = pytest.mark.settings(**quick())

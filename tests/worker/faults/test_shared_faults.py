@@ -16,7 +16,7 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import StreamError
 from tidecast.settings import Settings
 from tidecast.wire import keys_of, partition_of
-from worker.backoff import Backoff
+from worker.failures.backoff import Backoff
 from worker.layout.router import Router
 from worker.loop import Worker
 from worker.main import make_worker

@@ -14,11 +14,11 @@ from tests.harness.servers.odd_servers import redis_with, saying, sentinel, with
 from tests.worker.harness import elsewhere
 from tidecast.connection.embedded import free_port
 from tidecast.settings import Settings, load_settings
-from worker import failures, redis_wait
-from worker.log_limiter import LogLimiter
+from worker.failures import redis_wait, step_failures
+from worker.failures.log_limiter import LogLimiter
+from worker.failures.redis_wait import once_redis_answers
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.redis_wait import once_redis_answers
 from worker.stop import Stop
 
 QUARTER_S = 900.0
@@ -43,7 +43,7 @@ class Quarter(Stop):
 def quarter(monkeypatch: pytest.MonkeyPatch) -> Quarter:
     """A quarter of an hour by whose clock repeated failures are logged."""
     made = Quarter()
-    for module in (redis_wait, failures):
+    for module in (redis_wait, step_failures):
         monkeypatch.setattr(module, "LogLimiter", partial(LogLimiter, lambda: made.now))
     return made
 

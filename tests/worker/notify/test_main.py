@@ -21,7 +21,7 @@ from tidecast.connection.partitions import at_present
 from tidecast.connection.records.notify_record import AFTER, read_record
 from tidecast.settings import NotifySettings, Settings
 from tidecast.wire import Event
-from worker.backoff import Backoff
+from worker.failures.backoff import Backoff
 from worker.metrics import Health
 from worker.notify.main import _serve
 from worker.notify.notifier import Notifier

@@ -14,7 +14,7 @@ from worker.main import make_worker
 from worker.metrics import Health
 from worker.partition import consumer
 from worker.partition.clock_offset import ClockOffset
-from worker.partition.commit_sender import CommitSender
+from worker.partition.exchange.commit_sender import CommitSender
 from worker.partition.stream import Stream
 
 BEGUN_MS = 1_700_000_000_000

@@ -68,8 +68,9 @@ def encoded(forecasts: Forecasts) -> bytes:
 
 def warm() -> None:
     """Compile the loop, or load it from the cache."""
-    bytes_, numbers = np.zeros(0, np.uint8), np.zeros(0, np.int64)
-    _encode(_Fields(bytes_, numbers, numbers), _Values(bytes_, numbers, 0), bytes_)
+    text = np.zeros(0, np.uint8)
+    places = np.zeros(0, np.int64)
+    _encode(_Fields(text, places, places), _Values(text, places, 0), text)
 
 
 @lru_cache(64)

@@ -15,7 +15,7 @@ LONG = 50  # readings
 def test_a_series_that_rests_at_an_end_of_the_range_where_it_has_paused_is_not_stuck(
     value: float, is_stuck: bool
 ) -> None:
-    """A closed valve or a full tank is no fault, at either end; the same standstill between them is one."""
+    """A closed valve and a full tank are not faults, at either end; the same standstill between them is one."""
     watch = np.zeros(1, WATCH)[0]
     watch.value = value
     watch.lowest = LOWEST

@@ -147,7 +147,8 @@ def test_a_machine_that_stops_again_is_believed_at_once() -> None:
     run = 50 + np.random.default_rng(2).normal(size=450)
     sent = np.concatenate([run, np.zeros(450), run, np.zeros(30), run])
     made = answers_to(Forecaster(SeriesSettings()), sent)
-    stops, starts = 1350, 1380
+    stops = 1350
+    starts = 1380
     assert [24, 0, 0] == [
         sum(made[n].filled > made[n - 1].filled for n in range(at, at + 30)) for at in (450, stops, starts)
     ]

@@ -1,6 +1,6 @@
 """A failure that goes on is logged ever more rarely, and never forgotten."""
 
-from worker.log_limiter import MOST, LogLimiter
+from worker.failures.log_limiter import MOST, LogLimiter
 
 
 class Clock:

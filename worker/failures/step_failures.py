@@ -6,13 +6,13 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.errors import Conflict, Fenced, TidecastError, Unavailable
-from worker.acl import explain
-from worker.backoff import Backoff
-from worker.log_limiter import LogLimiter
+from worker.failures.acl import explain
+from worker.failures.backoff import Backoff
+from worker.failures.log_limiter import LogLimiter
+from worker.failures.redis_failures import is_stale
 from worker.metrics import Health
 from worker.partition.consumer import PartitionConsumer
 from worker.partition.poison import PauseNeeded
-from worker.redis_failures import is_stale
 
 log = structlog.get_logger("tidecast.worker")
 

@@ -12,7 +12,7 @@ from tidecast.connection.lag import Lag
 from tidecast.errors import Unavailable
 from tidecast.online.batch import BatchResult
 from tidecast.online.kernels.redis_arguments import arguments_in
-from worker.partition.pipeline import PackedArguments, PipelinedConnection
+from worker.partition.exchange.pipeline import PackedArguments, PipelinedConnection
 from worker.scripts import script_of
 
 WAIT_MS = 200  # how long replicas may take: a worker that waits answers nothing

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from tidecast.connection import lacks_right
 from tidecast.connection.refusals import NO_RIGHT, STALE, code_of, refusal
 from tidecast.errors import Conflict, Fenced, StreamError, Unavailable
-from worker.acl import explain
+from worker.failures.acl import explain
 
 # Error codes of the worker's own scripts.
 _OURS: Mapping[str, type[StreamError]] = MappingProxyType(

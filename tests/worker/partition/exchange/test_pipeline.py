@@ -15,7 +15,7 @@ from tidecast.errors import Conflict, Fenced, Unavailable
 from tidecast.online.raw_entries import RawEntries
 from tidecast.settings import WorkerSettings
 from tidecast.wire import keys_of
-from worker.partition.pipeline import PipelinedConnection
+from worker.partition.exchange.pipeline import PipelinedConnection
 from worker.partition.stream import Stream
 from worker.scripts import script_of
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.backoff import LONGEST_S, SHORTEST_S, Backoff
+from worker.failures.backoff import LONGEST_S, SHORTEST_S, Backoff
 
 
 def test_pauses_double_up_to_the_longest() -> None:

@@ -8,11 +8,11 @@ from redis.exceptions import MovedError, RedisError
 
 from tidecast.connection.redis_errors import DATABASE, meaning_of_error
 from tidecast.errors import SettingsError, Unavailable
-from worker.acl import explain
-from worker.backoff import LONGEST_S, SHORTEST_S
-from worker.log_limiter import LogLimiter
+from worker.failures.acl import explain
+from worker.failures.backoff import LONGEST_S, SHORTEST_S
+from worker.failures.log_limiter import LogLimiter
+from worker.failures.redis_failures import meaning_of
 from worker.metrics import Health
-from worker.redis_failures import meaning_of
 from worker.stop import Stop
 
 T = TypeVar("T")

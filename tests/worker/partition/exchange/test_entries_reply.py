@@ -12,8 +12,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tidecast.online.batch import Entry
-from worker.partition import entries_reply
-from worker.partition.entries_reply import ReceivedBytes, entries_from
+from worker.partition.exchange import entries_reply
+from worker.partition.exchange.entries_reply import ReceivedBytes, entries_from
 
 TEXTS = st.binary(max_size=30)
 ENTRIES = st.lists(st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=4), min_size=1, max_size=12)

@@ -15,8 +15,8 @@ from tidecast.online.batch import Entry
 from tidecast.online.raw_entries import RawEntries
 from tidecast.settings import WorkerSettings
 from tidecast.wire import MAX_ECHO_BYTES, Fields, Keys, id_pair
-from worker.partition.pipeline import Command, PipelinedConnection
-from worker.redis_failures import refusals_explained
+from worker.failures.redis_failures import refusals_explained
+from worker.partition.exchange.pipeline import Command, PipelinedConnection
 from worker.scripts import script_of
 
 CLOSED = (RedisConnectionError, RedisTimeoutError)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from tidecast.online.kernels.redis_arguments import LINE
 from tidecast.online.raw_entries import RawEntries
-from worker.partition.entries_reply import ReceivedBytes, entries_from
+from worker.partition.exchange.entries_reply import ReceivedBytes, entries_from
 
 Command = tuple[str | bytes | int, ...]
 

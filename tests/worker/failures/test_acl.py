@@ -23,7 +23,7 @@ from tidecast.connection.embedded import EmbeddedRedis
 from tidecast.errors import Unavailable
 from tidecast.settings import load_settings
 from tidecast.wire import DeadLetter, keys_of, partition_of
-from worker.acl import explain
+from worker.failures.acl import explain
 from worker.main import make_worker
 from worker.metrics import Health
 from worker.retraining.job_state import Claim, JobState

@@ -1,0 +1,1 @@
+"""Failures: explain, count and log them, and wait until they are over."""

@@ -1,0 +1,1 @@
+"""The exchange with Redis: bytes of readings in, bytes of commits out."""
