@@ -77,6 +77,6 @@ def _exists(path: Path) -> bool:
         return False
     except OSError as exc:  # a name that is too long, a folder that is not readable
         raise SettingsError(f"{path} cannot be used ({exc.strerror}): name another place") from exc
-    except ValueError as exc:
-        raise SettingsError(f"{str(path)!r} is not a path ({exc}): name another place") from exc
+    except ValueError as exc:  # a null character
+        raise SettingsError(f"{str(path)!r} is not a path: name another place") from exc
     return True

@@ -1,6 +1,7 @@
 """Every event arrives at least once and in order, whatever the receiver, Redis or the process does."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import pytest
 from redis import Redis
@@ -114,7 +115,7 @@ def test_a_message_that_is_refused_is_split_until_the_odd_event_is_found(
     record = read_record(redis, "")
     assert record
     assert (round(notifying.now * 1000) - 60_000 < record.refused_ms, record.failing_since_ms) == (True, 0)
-    assert f"http://{inbox.address} answers 413 Request Entity Too Large" == record.refusal
+    assert f"http://{inbox.address} answers 413 {HTTPStatus(413).phrase}" == record.refusal
     inbox.too_many = 10
     assert ["10"] == anomalies(redis, 10, 1)
     notifying.run(60)

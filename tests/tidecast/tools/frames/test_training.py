@@ -83,6 +83,7 @@ def test_a_network_goes_to_keras_and_back_into_the_store(tmp_path: Path) -> None
     rows = np.lib.stride_tricks.sliding_window_view(y, model.spec.window)[:-1, :, None]
     before = np.asarray(network(rows))
     network.compile(loss="mae")
+    network.optimizer.learning_rate = 0.01
     network.fit(rows, y[model.spec.window :], epochs=1, verbose=0)
     assert np.abs(np.asarray(network(rows)) - before).max() > 1e-3
     tuned = train(frame, tmp_path, networks={"a": model.from_keras(network)}, season=25, created="2026-01-02", **QUICK)
