@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.harness.patience import until
+from tests.harness.patience import PATIENCE_S, until
 from tidecast.connection import connect
 from tidecast.connection.embedded import EmbeddedRedis, free_port
 from tidecast.settings import load_settings
@@ -43,6 +43,12 @@ class WatchedPair:
         with Redis(port=self.sentinel_port, protocol=2) as sentinel:
             port = int(sentinel.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", NAME)[1])
         return next(server for server in self.servers if server.port == port)
+
+    def await_replica(self) -> None:
+        """Wait until the replica has all writes so far: those that it lacks are lost when the master dies."""
+        with Redis(port=self.master.port, protocol=2, single_connection_client=True) as redis:
+            redis.ping()  # WAIT is about the data at the connection's last command
+            assert 1 == redis.wait(1, round(1000 * PATIENCE_S))
 
     def fail_over(self) -> EmbeddedRedis:
         """Kill the master, and wait until the other server is named; return the killed one."""

@@ -62,6 +62,7 @@ async def test_a_worker_and_its_clients_follow_the_master(redis_program: str, tm
     ):
         client.push_many([("a", float(n), TS + 1000 * n) for n in range(20)])
         assert 20 == len(list(islice(client.forecasts("0", block_ms=100), 20)))
+        pair.await_replica()
         pair.fail_over()
         client.push_many([("a", float(n), TS + 1000 * n) for n in range(20, 40)])
         answered = islice(client.forecasts("0", block_ms=100), 40)
