@@ -189,4 +189,4 @@ def _series(redis: Redis, state: str) -> tuple[int, bool]:
     sample = cast("list[bytes]", redis.hrandfield(state, fields if counted else SAMPLED) or [])
     if counted:
         return sum(mark not in name for name in sample), False
-    return round(fields * sum(mark not in name for name in sample) / len(sample)), True
+    return round(fields * sum(mark not in name for name in sample) / max(len(sample), 1)), True

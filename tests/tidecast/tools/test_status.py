@@ -79,6 +79,16 @@ def test_a_worker_that_is_silent_or_gone_is_no_owner(healthy: Installation) -> N
     assert ((), None) == (looked(healthy)["workers"], looked(healthy)["partitions"][0]["owner"])
 
 
+def test_states_that_vanish_during_the_look_are_no_series(
+    healthy: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repartition, or a FLUSHALL, removes them between the count of their fields and the sample of them."""
+    monkeypatch.setattr(status, "COUNTED", 0)
+    watch = StatusWatch(healthy.redis, healthy.settings)
+    monkeypatch.setattr(healthy.redis, "hrandfield", lambda *_: [])
+    assert 0 == watch.look().partitions[0].series
+
+
 def test_many_series_are_estimated(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a sample of the fields, for each series has several."""
     monkeypatch.setattr(status, "COUNTED", 100)
