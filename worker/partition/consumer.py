@@ -7,42 +7,31 @@ from collections.abc import Callable
 from functools import partial
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from tidecast.connection.lag import Lag, Progress
-from tidecast.errors import Conflict, Fenced, StreamError, TidecastError
+from tidecast.errors import Conflict, Fenced, StreamError
 from tidecast.online.forecaster import Forecaster
 from tidecast.settings import WorkerSettings
 from tidecast.start import LastingObjects
 from worker.known_stream import KnownStream
 from worker.metrics import Health
-from worker.partition.clock_offset import ClockOffset
+from worker.partition.batch_sender import BatchSender, TooLarge
 from worker.partition.dead_warnings import DeadLetterWarnings
-from worker.partition.exchange.entry_reader import CLOSED
 from worker.partition.handled_batch import HandledBatch
 from worker.partition.lease import PartitionLease
 from worker.partition.poison import PoisonGuard
 from worker.partition.series_orders import SeriesOrders
+from worker.partition.silence_watch import SilenceWatch
 from worker.partition.stream import Stream
 from worker.partition.stream_warnings import StreamWarnings
 
 RETAIN_EVERY_S = 10.0  # how often old readings are trimmed
-SILENCES_EVERY_S = 0.5  # without readings: how often to look for silent series
-GRACE_S = 10.0  # after a failure: how long no series counts as silent, since its sender may have failed too
 LOOK_EVERY_S = 1.0  # without readings: how often to check whether the stream was recreated
 DRIFTS_NAMED = 10  # most drifts named in a log line
 
 LOST = "another worker took the partition when the lease ran out, or the lease was deleted"
-CLOSED_AT_MOST = 3  # after this many connections closed during the commit of a batch, it counts as too large
-SMALLER_FOR = 256  # batches of reduced size before twice as many readings are tried again
-PROTOCOL_ERROR = "Protocol error"  # the Redis error for an argument longer than proto-max-bulk-len
 
 log = structlog.get_logger("tidecast.worker")
-
-
-class TooLarge(TidecastError):  # noqa: N818 - as the others of its family
-    """Redis closes the connection because a commit is too large."""
 
 
 class PartitionConsumer:
@@ -73,13 +62,12 @@ class PartitionConsumer:
         self._orders = orders
         self._settings = settings
         self._poison_guard = PoisonGuard(stream, settings.batch)
+        self._sender = BatchSender(stream, health, self._poison_guard)
         self._warnings = StreamWarnings(number, health)
         self._dead_warnings = DeadLetterWarnings(number)
         self._retained_at = -float("inf")
         self._looked_at = -float("inf")
-        self._listened_at = -float("inf")  # when it last looked for silent series
-        self._failed_at = -float("inf")
-        self._clock = ClockOffset()
+        self._silences = SilenceWatch(forecaster)
         self._progress: Progress | None = None  # after the last handled batch
         self._answered_to = "0-0"  # the last offset that Redis has confirmed
         self._uncommitted: deque[HandledBatch] = deque()  # at most two: the later is handled while the earlier is sent
@@ -99,7 +87,7 @@ class PartitionConsumer:
         if not self.held and not self._take_over(now):
             return None
         if self.failures:
-            self._failed_at = now
+            self._silences.failed(now)
         if not self._lease.hold(now):
             raise Fenced(LOST)
         self._orders.look(now)
@@ -166,7 +154,7 @@ class PartitionConsumer:
 
     def _forget(self) -> None:
         self._progress = None
-        self._clock.forget()
+        self._silences.clock.forget()
         self._uncommitted.clear()
         self._stream.read_no_further()
         self._orders.forget()
@@ -199,13 +187,14 @@ class PartitionConsumer:
             entries = self._stream.read(progress.last, block_ms)
         read_at = now + time.monotonic() - began
         if not entries:
-            self._clock.waited(read_at)
+            self._silences.clock.waited(read_at)
             self._health.lag(self.number, self._warnings.lag)
-            self._report_silences(progress, now)
+            if result := self._silences.look(progress.last, now):
+                self._uncommitted.append(HandledBatch(progress, result, Lag()))
             return
         if self.known and self.forecaster.engine.reads_known:
             self.known.read_until(int(entries.places.ms.max()))
-        self._clock.compare(read_at, int(entries.places.ms[-1]))
+        self._silences.clock.compare(read_at, int(entries.places.ms[-1]))
         self._warnings.ids_ahead(entries.ids[-1], now)
         chosen, result = self._poison_guard.choose(epoch, progress.last, entries)
         lag = self._stream.lag(progress, chosen)
@@ -222,18 +211,6 @@ class PartitionConsumer:
         self._uncommitted.append(batch)
         self._progress = batch.ends_at
 
-    def _report_silences(self, progress: Progress, now: float) -> None:
-        """Let a commit without readings report the series that have become silent; all entries must be handled."""
-        if 0 <= now - self._listened_at < SILENCES_EVERY_S or 0 <= now - self._failed_at < GRACE_S:
-            return
-        now_ms = self._clock.of_ids_ms(now)
-        if now_ms is None:
-            return
-        self._listened_at = now
-        result = self.forecaster.silences(progress.last, now_ms)
-        if result:
-            self._uncommitted.append(HandledBatch(progress, result, Lag()))
-
     def _commit_next(self, now: float) -> int:
         """Commit the earliest batch, and handle the next one meanwhile if there is one.
 
@@ -245,7 +222,7 @@ class PartitionConsumer:
         if epoch is None:
             raise Fenced("there is no lease to commit under")
         alone = len(self._uncommitted) == 1 and not self._poison_guard.awake and not self._orders.waiting
-        self._commit(batch, epoch, partial(self._handle_next, now, None) if alone else None)
+        self._sender.send(batch, epoch, partial(self._handle_next, now, None) if alone else None)
         self._uncommitted.popleft()
         self._answered_to = batch.result.last
         self._lease.renewed(now)
@@ -261,51 +238,6 @@ class PartitionConsumer:
         if result.drifts:  # one line a batch: a thousand series may change at once
             some = [f"{drift.kind} of {drift.series} at {drift.id}" for drift in result.drifts[:DRIFTS_NAMED]]
             log.info("series have changed", partition=self.number, drifts=len(result.drifts), some=some)
-
-    def _commit(self, batch: HandledBatch, epoch: int, meanwhile: Callable[[], None] | None) -> None:
-        if batch.sent:
-            self._health.retried()
-        batch.sent = True
-        began = time.perf_counter()
-        elsewhere = 0.0
-
-        def apart() -> None:
-            nonlocal elsewhere
-            left = time.perf_counter()
-            try:
-                if meanwhile:
-                    meanwhile()
-            finally:
-                elsewhere = time.perf_counter() - left
-
-        try:
-            started_from = batch.started_from.last
-            self._stream.commit(epoch, started_from, batch.result, batch.lag, meanwhile and apart)
-        except (StreamError, ResponseError) as exc:
-            self._poison_guard.clear(epoch)
-            if PROTOCOL_ERROR in str(exc):
-                self._shrink(batch, exc)
-            raise
-        except CLOSED as exc:
-            batch.closed += 1
-            if batch.closed >= CLOSED_AT_MOST and self._stream.answers():
-                self._shrink(batch, exc)
-            raise
-        finally:
-            self._health.took("commit", time.perf_counter() - began - elsewhere)
-
-    def _shrink(self, batch: HandledBatch, exc: Exception) -> None:
-        """Halve the number of readings in a batch, since Redis closes the connection only for this commit.
-
-        Raises:
-            TooLarge: the batch must be handled again, in parts.
-            ConnectionError: the batch has a single reading.
-        """
-        why = f"Redis closes the connection over the answers to {batch.answered} readings"
-        if batch.answered == 1:
-            raise RedisConnectionError(f"{why}: raise its client-query-buffer-limit and proto-max-bulk-len") from exc
-        self._stream.read_less(SMALLER_FOR)
-        raise TooLarge(why) from exc
 
     def _take_over(self, now: float) -> bool:
         self.tried_at = now

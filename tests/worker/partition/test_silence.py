@@ -12,7 +12,7 @@ from tidecast.wire import Event, keys_of
 from worker.loop import Worker
 from worker.main import make_worker
 from worker.metrics import Health
-from worker.partition import consumer
+from worker.partition import silence_watch
 from worker.partition.clock_offset import ClockOffset
 from worker.partition.exchange.commit_sender import CommitSender
 from worker.partition.stream import Stream
@@ -117,7 +117,7 @@ def test_a_clock_that_is_set_makes_no_series_silent(
     """
     clocks = {"set": 99.0, "steady": 99.0}  # in steps of the series
     offset = partial(ClockOffset, lambda: _seconds(clocks["set"]), lambda: _seconds(clocks["steady"]))
-    monkeypatch.setattr(consumer, "ClockOffset", offset)
+    monkeypatch.setattr(silence_watch, "ClockOffset", offset)
     push(redis, range(100))
     worker = make_worker(settings, Health())
     serve(worker, 99, 99.5)
