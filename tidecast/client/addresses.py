@@ -26,12 +26,12 @@ class Addresses:
 
     Attributes:
         layout: the layout.
-        newest: by partition, the id of the newest reading that this client has pushed.
+        pushed: the partitions to which this client has sent readings.
     """
 
     def __init__(self, settings: Settings, layout: Layout) -> None:
         self.layout = layout
-        self.newest: dict[Keys, str] = {}
+        self.pushed: set[Keys] = set()
         self._leave_at = 0.0  # when a push may wait again for readings in closed partitions, by the monotonic clock
         self._keys = layout.present()
         self._most_bytes = settings.series.max_entry_bytes
@@ -63,14 +63,14 @@ class Addresses:
         """Let the pushes of the next `WAIT_EVERY_S` go on in this layout, as leaving it takes too long."""
         self._leave_at = time.monotonic() + WAIT_EVERY_S
 
-    def between(self, layout: Layout) -> list[Keys]:
-        """Return the keys of the partitions that were opened and closed after this layout and before another one.
+    def behind(self, layout: Layout) -> set[Keys]:
+        """Return the keys of the closed partitions where readings of this client may be, before it leaves for a layout.
 
-        Readings that this client has pushed may have been routed there; before its first push there are no such ones.
+        Its readings may have been routed to partitions that were opened and closed since, unless it has sent none.
         """
-        if not self.newest:
-            return []
-        return [keys for generation in layout.generations()[self.layout.generation + 1 : -1] for keys in generation]
+        if not self.pushed:
+            return set()
+        return self.pushed.union(*layout.generations()[self.layout.generation + 1 : -1])
 
 
 def routed_from(last: bytes | None) -> str:

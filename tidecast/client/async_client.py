@@ -49,9 +49,10 @@ class AsyncClient:
         connection = await self._pushing()
         at = self._at
         keys = at.keys_of(fields)
+        at.pushed.add(keys)  # before it is sent: another task may leave the layout meanwhile
         async with async_left_if_stale(connection):
             entry_id = cast("bytes", await connection.xadd(keys.readings, cast("Any", fields))).decode()
-        await self._note(connection, at, {keys: entry_id})
+        await self._settle(connection, at, {keys: entry_id})
         return entry_id
 
     async def push_many(self, readings: Iterable[NewReading]) -> list[str]:
@@ -67,11 +68,12 @@ class AsyncClient:
             connection = await self._pushing()
             at = self._at
             all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
+            at.pushed.update(all_keys)
             part = [(keys.readings, fields) for keys, fields in zip(all_keys, chunk_of_fields, strict=True)]
             async with async_left_if_stale(connection):
                 added = await self._add_many(connection, part)
             some = [entry_id.decode() for entry_id in added]
-            await self._note(connection, at, dict(zip(all_keys, some, strict=True)))
+            await self._settle(connection, at, dict(zip(all_keys, some, strict=True)))
             ids += some
         return ids
 
@@ -86,11 +88,10 @@ class AsyncClient:
                 pipeline.xadd(key, cast("Any", fields))
             return await pipeline.execute()
 
-    async def _note(
+    async def _settle(
         self, connection: redis.asyncio.Redis | AsyncCluster, at: Addresses, newest: dict[Keys, str]
     ) -> None:
-        """Note the newest reading of each stream; see `Client`."""
-        at.newest.update(newest)
+        """Wait for readings that were pushed while another task left the layout; see `Client`."""
         if at is not self._at:
             await self._await_passed(connection, newest)
 
@@ -109,9 +110,9 @@ class AsyncClient:
         """Wait until what this client has pushed has left the closed partitions; see `Client`."""
         left = False
         with suppress(NoPermissionError):  # readings in closed partitions are routed
-            closed_since = at.between(layout)
-            newest = {keys: newest_id(await connection.xrevrange(keys.readings, count=1)) for keys in closed_since}
-            left = await self._await_passed(connection, at.newest | newest)
+            behind = at.behind(layout)
+            newest = {keys: newest_id(await connection.xrevrange(keys.readings, count=1)) for keys in behind}
+            left = await self._await_passed(connection, newest)
         if not left:
             at.stay()
         return left

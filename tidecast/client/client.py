@@ -75,9 +75,10 @@ class Client:
         connection = self._pushing()
         at = self._at
         keys = at.keys_of(fields)
+        at.pushed.add(keys)  # before it is sent: another thread may leave the layout meanwhile
         with left_if_stale(connection):
             entry_id = cast("bytes", connection.xadd(keys.readings, cast("Any", fields))).decode()
-        self._note(connection, at, {keys: entry_id})
+        self._settle(connection, at, {keys: entry_id})
         return entry_id
 
     def push_many(self, readings: Iterable[NewReading]) -> list[str]:
@@ -100,11 +101,12 @@ class Client:
             connection = self._pushing()
             at = self._at
             all_keys = [at.keys_of(fields) for fields in chunk_of_fields]
+            at.pushed.update(all_keys)
             part = [(keys.readings, fields) for keys, fields in zip(all_keys, chunk_of_fields, strict=True)]
             with left_if_stale(connection):
                 added = self._add_many(connection, part)
             some = [entry_id.decode() for entry_id in added]
-            self._note(connection, at, dict(zip(all_keys, some, strict=True)))
+            self._settle(connection, at, dict(zip(all_keys, some, strict=True)))
             ids += some
         return ids
 
@@ -117,9 +119,8 @@ class Client:
                 pipeline.xadd(key, cast("Any", fields))
             return pipeline.execute()
 
-    def _note(self, connection: redis.Redis | Cluster, at: Addresses, newest: dict[Keys, str]) -> None:
-        """Note the newest reading of each stream; if another thread has left the layout meanwhile, wait for them."""
-        at.newest.update(newest)
+    def _settle(self, connection: redis.Redis | Cluster, at: Addresses, newest: dict[Keys, str]) -> None:
+        """Wait for the newest reading of each stream if another thread has left the layout meanwhile."""
         if at is not self._at:
             self._await_passed(connection, newest)
 
@@ -143,9 +144,9 @@ class Client:
         """Wait until what this client has pushed has left the closed partitions; return False if it takes too long."""
         left = False
         with suppress(NoPermissionError):  # readings in closed partitions are routed
-            closed_since = at.between(layout)
-            newest = {keys: newest_id(connection.xrevrange(keys.readings, count=1)) for keys in closed_since}
-            left = self._await_passed(connection, at.newest | newest)
+            behind = at.behind(layout)
+            newest = {keys: newest_id(connection.xrevrange(keys.readings, count=1)) for keys in behind}
+            left = self._await_passed(connection, newest)
         if not left:
             at.stay()
         return left

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from threading import Timer
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,7 +206,29 @@ async def test_a_producer_without_the_right_to_look_does_not_try_at_every_push(
                 client.push("a", value)
                 await async_client.push("a", value)
     assert 8 == redis.xlen("readings")
-    assert 2 == redis.info("commandstats")["cmdstat_hget"]["rejected_calls"]
+    assert 2 == redis.info("commandstats")["cmdstat_xrevrange"]["rejected_calls"]
+
+
+def test_a_push_with_a_slow_reply_does_not_hide_that_of_another_thread(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older reply arrives last; the other thread's reading, which is newer, must not be overtaken."""
+    monkeypatch.setattr("tidecast.client.addresses.RECHECK_S", 0.0)
+    monkeypatch.setattr("tidecast.client.client.MOVE_S", 0.0)
+    redis.set("partitions", 1)
+    add = Redis.xadd
+
+    def add_slowly(connection: Redis, *args: Any) -> Any:
+        monkeypatch.setattr(Redis, "xadd", add)
+        first = add(connection, *args)
+        client.push("a", 2.0)  # of the other thread
+        return first
+
+    monkeypatch.setattr(Redis, "xadd", add_slowly)
+    redis.hset("offset", "last", client.push("a", 1.0))
+    redis.set("partitions", "1,2")
+    client.push("a", 3.0)
+    assert [b"1.0", b"2.0", b"3.0"] == [fields[b"value"] for _, fields in redis.xrange("readings")]
 
 
 async def test_a_new_producer_goes_to_the_present_partitions_at_once(producer_url: str, redis: Redis) -> None:
