@@ -58,7 +58,8 @@ def _refused(redis: Redis, settings: Settings, exc: ResponseError) -> Finding | 
 def _sentinel(redis: Redis) -> Finding | None:
     """Return a finding with the address of the watched Redis if the server is a Sentinel; else None."""
     with suppress(RedisError):
-        if redis.info("server").get("redis_mode") != "sentinel":
+        server = redis.info("server")
+        if server.get("redis_mode", server.get("server_mode")) != "sentinel":  # the second is Valkey's name
             return None  # missing commands are checked later
         problem = "redis_url names a Sentinel, which holds no data"
         place = redis.connection_pool.connection_kwargs
