@@ -27,6 +27,7 @@ from tidecast.start import child_command
 
 COMMAND = tuple(child_command("trainer.retrain.main"))
 POLL_S = 0.1  # how often the child is checked, and how long it may outlive a request to stop
+REPORT_EVERY_S = 60.0  # how often the log shows that the child runs: one series of two million rows takes many minutes
 UNNEEDED = {"notify", "dashboard"}  # groups of settings with secrets that the child must not have
 LINE_BYTES = 65_536  # a log line that is longer is passed on in parts
 CHUNK = 65_536
@@ -118,13 +119,15 @@ def run(
     except OSError as exc:
         return TrainingResult(failure=f"the child process could not be started: {exc}")
     limits = settings.retrain
-    deadline = time.monotonic() + limits.timeout
+    began = time.monotonic()
+    report_s = REPORT_EVERY_S
     try:
         while not child.ended():
             child.attend(POLL_S)
             if cancelled():
                 return TrainingResult()
-            if time.monotonic() > deadline:
+            seconds = time.monotonic() - began
+            if seconds > limits.timeout:
                 return TrainingResult(
                     failure=f"it did not end within {duration_text(limits.timeout)}: raise retrain.timeout"
                 )
@@ -132,6 +135,9 @@ def run(
                 return TrainingResult(
                     failure=f"it took {taken_mb:.0f} MB, more than {most_mb:.0f}: raise retrain.memory"
                 )
+            if seconds > report_s:
+                log.info("training runs", seconds=round(seconds), memory_mb=round(taken_mb))
+                report_s += REPORT_EVERY_S
     finally:
         code = child.end()
     if code:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.worker.retraining.harness import FINISH, gone, stand_in
 from tidecast import log
@@ -88,9 +89,12 @@ def test_a_program_that_is_not_there_is_a_sentence(settings: Settings) -> None:
     ],
     ids=["hung", "stopped", "closed"],
 )
-def test_a_hung_child_is_killed_at_its_time_limit(program: str) -> None:
-    """This includes one that is stopped and gets no signal."""
-    assert TrainingResult(failure="it did not end within 1s: raise retrain.timeout") == run(program, timeout="1s")
+def test_a_hung_child_is_killed_at_its_time_limit(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This includes one that is stopped and gets no signal; until then the log shows that it runs."""
+    monkeypatch.setattr(child, "REPORT_EVERY_S", 0.4)
+    with capture_logs() as lines:
+        assert TrainingResult(failure="it did not end within 1s: raise retrain.timeout") == run(program, timeout="1s")
+    assert {"training runs"} == {line["event"] for line in lines}
 
 
 def test_a_child_that_reads_nothing_holds_nobody_up() -> None:
