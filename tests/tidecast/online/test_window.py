@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.harness.histories import STEP_MS, accepted, filled_in, histories
 from tests.harness.oracles.doubt import Doubt
 from tidecast.models import time_grid
-from tidecast.models.gross_errors import NO_LIMITS, Moves
+from tidecast.models.gross_errors import NO_LIMITS, STUCK, Moves
+from tidecast.models.model import NewestRows
 from tidecast.online.kernels.placing.taking import take
 from tidecast.online.kernels.readings import DUPLICATE, FIRST, LATE, Readings
 from tidecast.online.kernels.rows import Rows
@@ -224,3 +225,33 @@ def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features(
     assert ([[-9999.0, 99.0]], 0) == (window.rows.tolist(), window.doubted)
     window.forget_target()
     assert 0 == window.largest_move
+
+
+def test_so_many_doubted_readings_in_a_row_are_enough() -> None:
+    """The next one is believed, even if none is near another."""
+    window = Window(60, 1)
+    window.step_ms = STEP_MS
+    values = [10.0 + n % 3 for n in range(20)] + [9999.0 * (-1) ** n for n in range(60)]
+    doubted = []
+    for n, y in enumerate(values):
+        window.push(n * STEP_MS, [y], 3, 2.0, (10.0, 12.0))
+        doubted.append(window.doubted)
+    assert [0] * 20 + [*range(1, int(STUCK) + 1), 0] == doubted[: 21 + int(STUCK)]
+
+
+def test_rows_put_before_do_not_teach_the_profiles_again() -> None:
+    """They are of the model's history, so the next row to learn stays the same one under its new number."""
+    window = Window(8, 1)
+    older = NewestRows(1000 * np.arange(3), np.ones((3, 1)), np.zeros(3, np.int64))
+    window.put_before(older, 0)
+    assert (3, [3, 3]) == (window.appended, window.profiles.next_row.tolist())
+
+
+def test_profiles_that_have_learned_as_much_as_the_models_stay() -> None:
+    """Otherwise all their bins would be stored again."""
+    window = Window(8, 1)
+    window.profiles.period = 1440.0
+    window.profiles.bins = 1440
+    window.profiles.learned = 5.0
+    window.take_profiles(window.season_profiles(), until=0)
+    assert ([0, 0], [0, 0]) == (window.profiles.number.tolist(), window.unsaved_bins.tolist())

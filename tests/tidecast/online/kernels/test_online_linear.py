@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tidecast.arrays import Float
+from tidecast.arrays import Float, Int64
 from tidecast.models.experts import EXPERTS, MEDIAN, SEASONAL_CHANGE, SMOOTHING
 from tidecast.models.experts import ONLINE as ONLINE_EXPERTS
 from tidecast.online.kernels import online_linear as kernel
 from tidecast.online.kernels.further import paths
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.readings import Readings
+from tidecast.online.kernels.readings import FIRST, Readings
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.series_record import new_record
 from tidecast.online.kernels.series_rows import NONE, series_rows
@@ -34,17 +34,21 @@ def learned(
     skipped: tuple[int, ...] = (),
     kept: kernel.OnlineCoefficients | None = None,
     trained: int = 0,
+    **columns: Int64,
 ) -> Float:
-    """Learn from all readings in one call, and return every expert's forecasts, `(readings, experts)`."""
+    """Learn from all readings in one call, and return every expert's forecasts, `(readings, experts)`.
+
+    Columns of the readings may be given; a model has learned from the first `trained` ones.
+    """
     n = len(y)
     forecasts = np.full((n, len(EXPERTS)), np.nan)
     nothing = np.zeros(n, np.int64)
     held = np.minimum(np.arange(1, n + 1), HELD)
     rows = Rows(y, np.arange(1, n + 1), held, nothing + 1)
-    series = series_rows(n, online=address_of(online), slab=0 if trained else NONE)
+    series = series_rows(n, online=address_of(online), slab=0 if trained else NONE, trained_until=trained)
     missing = np.isin(np.arange(n), skipped).astype(np.int64)
     readings = Readings.of(nothing, np.arange(1, n + 1), nothing)._replace(
-        missing=missing, moves=np.full(n, np.inf), seasons=np.tile(seasons, (n, 1))
+        **{"missing": missing, "moves": np.full(n, np.inf), "seasons": np.tile(seasons, (n, 1))} | columns
     )
     kernel.forecast_online(series, readings, rows, forecasts, kept or kernel.OnlineCoefficients.empty(0))
     return forecasts
@@ -258,6 +262,28 @@ def test_a_series_without_a_model_is_smoothed(trained: int) -> None:
     further = forecast_after(2.0, y, kept, trained)
     level = expected[-1] + kernel.FAST * (2.0 - expected[-1])
     np.testing.assert_allclose(further[SMOOTHING], np.nan if trained else level)
+
+
+@pytest.mark.parametrize(("column", "mark", "taught"), [("missing", FIRST, 1), ("missing", 2, 1), ("doubted", 1, 0)])
+def test_a_reading_after_a_gap_or_a_doubted_one_teaches_nothing(column: str, mark: int, taught: int) -> None:
+    """After a doubted one, whose row holds the value before, the next reading teaches nothing either."""
+    y = np.random.default_rng(9).normal(size=12).cumsum()
+    marks = np.zeros(len(y), np.int64)
+    marks[8] = mark
+    kept = kernel.OnlineCoefficients.empty(len(y))
+    learned(new_online(), y, kept=kept, **{column: marks})
+    changed = (np.diff(kept.terms[:, 0], axis=0) != 0).any(axis=1)[5:]
+    assert [True, True, False, bool(taught), True, True] == changed.tolist()
+
+
+def test_a_reading_that_the_model_has_learned_from_teaches_nothing() -> None:
+    """The experts of the model go on from the end of its history."""
+    y = np.random.default_rng(9).normal(size=12).cumsum()
+    online = new_online()
+    learned(online, y[:6])
+    kept = kernel.OnlineCoefficients.empty(6)
+    learned(online, y[6:], kept=kept, trained=3)
+    assert [False, False, True, True, True] == (np.diff(kept.terms[:, 0], axis=0) != 0).any(axis=1).tolist()
 
 
 def test_the_state_stays_small() -> None:
