@@ -24,13 +24,13 @@ from tidecast.online.kernels.networks.threads import linear_answers
 from tidecast.online.kernels.online_linear import OnlineCoefficients, forecast_online
 from tidecast.online.kernels.placing.profiles import PROFILE_TERMS
 from tidecast.online.kernels.placing.taking import take
+from tidecast.online.kernels.placing.window_numbers import NEVER
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.scoring import BatchScores, score_batch
 from tidecast.online.kernels.series_record import ONLINE_AT, named, new_record
 from tidecast.online.kernels.series_rows import series_rows
-from tidecast.online.kernels.window_numbers import NEVER
 from tidecast.online.window import Window
 from tidecast.wire.state_format import BLOCK, NUMBER, ONLINE, SEASONS, numbers_in
 

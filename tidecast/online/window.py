@@ -1,7 +1,7 @@
 """The last rows of one live series on its grid, by the rules of `models/time_grid.py` and `models/gross_errors.py`.
 
-A window consists of one array of numbers and two buffers. The compiled loops of `kernels/window_loops.py` reach them by
-their addresses; `Window` gives them names.
+A window consists of one array of numbers and two buffers. The compiled loops of `kernels/placing/window_loops.py` reach
+them by their addresses; `Window` gives them names.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float, Float32, Int64
 from tidecast.models.gross_errors import NO_LIMITS
 from tidecast.models.model import NewestRows, SeasonProfiles
-from tidecast.online.kernels import window_loops
+from tidecast.online.kernels.placing import window_loops
 from tidecast.online.kernels.placing.gross_errors import HistoryLimits
 from tidecast.online.kernels.placing.taking import take
+from tidecast.online.kernels.placing.window_numbers import WINDOW_IN_MEMORY
 from tidecast.online.kernels.pointers import address_of
 from tidecast.online.kernels.readings import Readings
 from tidecast.online.kernels.series_rows import series_rows
-from tidecast.online.kernels.window_numbers import WINDOW_IN_MEMORY
 from tidecast.online.window_memory import WindowMemory
 from tidecast.wire.state_format import (
     BIN_BLOCK,

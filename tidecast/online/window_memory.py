@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
+from tidecast.online.kernels.placing.window_numbers import NEVER, WINDOW_IN_MEMORY
 from tidecast.online.kernels.pointers import address_of
-from tidecast.online.kernels.window_numbers import NEVER, WINDOW_IN_MEMORY
 from tidecast.wire.state_format import numbers_in, place_in
 
 

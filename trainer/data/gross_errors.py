@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tidecast.arrays import Float
 from tidecast.files.history import History
 from tidecast.models.calendar_seasons import calendar_seasons
-from tidecast.models.gross_errors import FAR, NEAR, STUCK, limits, spans_away, usual_move
+from tidecast.models.gross_errors import FAR, MOST_DOUBTED, NEAR, limits, spans_away, usual_move
 from tidecast.models.time_grid import typical_step
 from trainer.fit.seasonality import LONGEST, season_length
 
@@ -91,7 +91,7 @@ def _away(values: Float, usual: float) -> Bool:
 
 def _back(values: Float, start: int, last: float, most: float) -> int:
     """Return the first index from `start` on with a value near `last` again; `start` if none left or returned."""
-    away = np.abs(values[start : start + int(STUCK) + 1] - last)
+    away = np.abs(values[start : start + int(MOST_DOUBTED) + 1] - last)
     if away[0] <= most:
         return start
     back = np.flatnonzero(away <= min(most, away[0] / 2))

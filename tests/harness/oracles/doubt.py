@@ -9,9 +9,9 @@ from tidecast.arrays import Float
 from tidecast.models.gross_errors import (
     FAR,
     FEWEST_ROWS,
+    MOST_DOUBTED,
     NEAR,
     NO_LIMITS,
-    STUCK,
     WARM_UP,
     Limits,
     Moves,
@@ -47,7 +47,7 @@ class Doubt:
         far = away > FAR * moves.usual > 0 and enough
         outside = far and spans_away(_joined(limits(rows), self.of_model), y) > 1
         confirmed = far and self._is_confirmed(rows, y, move)
-        if outside and not confirmed and self.run < STUCK:
+        if outside and not confirmed and self.run < MOST_DOUBTED:
             moves = replace(moves, seen=moves.seen + 1)
             return replace(self, moves=moves, run=self.run + 1, newest=y), np.append(rows, rows[-1])
         moves = moves.learn(move, rows)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.harness.oracles.doubt import Doubt
 from tidecast.arrays import Float
-from tidecast.models.gross_errors import FAR, GROWTH, STUCK, WARM_UP, Moves, limits, spans_away, usual_move
+from tidecast.models.gross_errors import FAR, GROWTH, MOST_DOUBTED, WARM_UP, Moves, limits, spans_away, usual_move
 
 WAVE = 50 + 10 * np.sin(2 * np.pi * np.arange(300) / 24) + np.random.default_rng(0).normal(size=300)
 CODES = [-9999.0, 9999.0, 0.0, -1.0, 65535.0, 1e6, 32767.0, -273.15, 99.99, 3.4e38, -3.4e38]
@@ -77,7 +77,7 @@ def test_a_counter_that_often_begins_again_at_zero_is_doubted_once() -> None:
 
 def test_a_reading_that_repeats_is_believed_after_a_day() -> None:
     """It is trusted at once where the series had been standing still itself."""
-    assert [*range(150, 150 + int(STUCK))] == doubted(with_code(0.0, *range(150, 250)))
+    assert [*range(150, 150 + int(MOST_DOUBTED))] == doubted(with_code(0.0, *range(150, 250)))
     still = np.concatenate([WAVE[:150], np.full(100, 50.0), np.full(50, 500.0)])
     assert [250] == doubted(still)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.harness.histories import STEP_MS, accepted, filled_in, histories
 from tests.harness.oracles.doubt import Doubt
 from tidecast.models import time_grid
-from tidecast.models.gross_errors import NO_LIMITS, STUCK, Moves
+from tidecast.models.gross_errors import MOST_DOUBTED, NO_LIMITS, Moves
 from tidecast.models.model import NewestRows
 from tidecast.online.kernels.placing.taking import take
 from tidecast.online.kernels.readings import DUPLICATE, FIRST, LATE, Readings
@@ -236,7 +236,7 @@ def test_so_many_doubted_readings_in_a_row_are_enough() -> None:
     for n, y in enumerate(values):
         window.push(n * STEP_MS, [y], 3, 2.0, (10.0, 12.0))
         doubted.append(window.doubted)
-    assert [0] * 20 + [*range(1, int(STUCK) + 1), 0] == doubted[: 21 + int(STUCK)]
+    assert [0] * 20 + [*range(1, int(MOST_DOUBTED) + 1), 0] == doubted[: 21 + int(MOST_DOUBTED)]
 
 
 def test_rows_put_before_do_not_teach_the_profiles_again() -> None:

@@ -111,8 +111,9 @@ def forecast_online(
         profiles = readings.profiles[i]
         write_seasonal(values, seasons, profiles, trained, forecasts[i])
         coefficients[:] = np.nan
-        known = trained and readings.ts[i] <= series[i].trained_until
-        learns = readings.missing[i] == 0 and readings.doubted[i] == 0 and not known
+        learned = trained and readings.ts[i] <= series[i].trained_until
+        follows = readings.missing[i] == 0  # not the first of a window, whose change is unknown, nor after a gap
+        learns = follows and readings.doubted[i] == 0 and not learned
         learn_and_forecast(online, values, learns, seasons, profiles, forecasts[i, _FIRST:], coefficients)
         if not trained:
             forecasts[i, SMOOTHING] = smoothed(values, online.levels)
@@ -124,7 +125,7 @@ def forecast_online(
         if len(kept.scales) > 0:
             _keep(online, coefficients, i, kept)
         if readings.doubted[i]:
-            online.pending = 0.0
+            online.pending = 0.0  # the terms are of a row that is not the reading
 
 
 @part

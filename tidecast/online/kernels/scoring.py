@@ -25,7 +25,7 @@ from tidecast.online.kernels.detection.drift_sums import (
     detect_drift,
     drift_at,
 )
-from tidecast.online.kernels.detection.level_jumps import is_unusual_jump, wanders
+from tidecast.online.kernels.detection.level_jumps import count_jump, wanders
 from tidecast.online.kernels.detection.noise import forget, noise_ends
 from tidecast.online.kernels.detection.slow_changes import jump_slowly
 from tidecast.online.kernels.detection.standstills import is_counter, onwards
@@ -261,7 +261,7 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int, learned: bool
         scores.statistic[i] = 1.0
     elif scores.drift[i] == LEVEL_MOVED:
         jump_slowly(record.slow, drift.jump, JUMP_STAYS)
-        if not is_unusual_jump(record.watch, abs(drift.jump)):
+        if not count_jump(record.watch, abs(drift.jump)):
             scores.drift[i] = NOTHING
         scores.facts[i].level_since = np.nan
         scores.facts[i].old_level = drift.near

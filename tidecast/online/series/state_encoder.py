@@ -11,10 +11,10 @@ import numpy as np
 from tidecast.arrays import Bytes, Int64
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.placing.profiles import PROFILE_SIZE, PROFILES_AT, profile_at
+from tidecast.online.kernels.placing.window_numbers import window_at
 from tidecast.online.kernels.pointers import bytes_at, carray, words_at
 from tidecast.online.kernels.redis_arguments import digits_of, put_decimal, put_length, put_line_end
 from tidecast.online.kernels.series_rows import SeriesRows, series_rows
-from tidecast.online.kernels.window_numbers import window_at
 from tidecast.online.series.partition_series import PartitionSeries
 from tidecast.online.series.series_names import SeriesNames
 from tidecast.online.series.state_changes import StateChanges

@@ -50,7 +50,7 @@ EXCESS_PRIOR = 10.0  # excesses that the first guess of the mean counts as
 FIRST_EXCESS = 0.2  # limits: the first guess, between the means of normal (.15) and exponential (.26) noise
 LEAST_EXCESS = 0.15  # limits: that of normal noise; of series with few different values the mean would become almost 0
 MOST_EXCESS = 3.0  # mean excesses: a larger one counts as this many in the mean
-FIRST = 50.0  # readings that are never anomalies
+WARM_UP = 50.0  # readings that are never anomalies
 LOG_BEYOND = -math.log10(BEYOND)  # the rarity of a reading at the limit
 LOG_10 = math.log(10.0)
 
@@ -191,7 +191,7 @@ def _see_error(anomaly: Any, rule: Any, error: float) -> float:
 def _limited(anomaly: Any, way: int, deviation: float) -> float:
     """Return a deviation for a mean: a gross error must not move it far."""
     limit = anomaly.limits[way]
-    if limit == 0.0 or anomaly.seen <= FIRST:
+    if limit == 0.0 or anomaly.seen <= WARM_UP:
         return deviation
     most = limit * (1.0 + FARTHEST * anomaly.excesses[way])
     return float(min(max(deviation, -most), most))
@@ -216,7 +216,7 @@ def _learn_size(anomaly: Any, way: int, size: float) -> float:
     if limit == 0.0:
         anomaly.limits[way] = size
         anomaly.excesses[way] = FIRST_EXCESS
-        return math.log10(n) if size > 0.0 and n > FIRST else 0.0  # the first that is not 0 among so many
+        return math.log10(n) if size > 0.0 and n > WARM_UP else 0.0  # the first that is not 0 among so many
     step = max(LIMIT_RATE, min(1.0, LIMIT_START / n))
     if size <= limit:
         anomaly.limits[way] = limit * (1.0 - step * BEYOND)
@@ -227,4 +227,4 @@ def _learn_size(anomaly: Any, way: int, size: float) -> float:
     anomaly.beyond[way] += 1.0
     weight = max(EXCESS_MEMORY, 1.0 / (anomaly.beyond[way] + EXCESS_PRIOR))
     anomaly.excesses[way] = max(LEAST_EXCESS, mean + weight * (min(excess, MOST_EXCESS * mean) - mean))
-    return float(min(LOG_BEYOND + excess / mean / LOG_10, MOST_RARITY)) if n > FIRST else 0.0
+    return float(min(LOG_BEYOND + excess / mean / LOG_10, MOST_RARITY)) if n > WARM_UP else 0.0

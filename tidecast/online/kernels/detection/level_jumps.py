@@ -133,11 +133,11 @@ def _add_to_jump(watch: Any, distance: float, facts: Any) -> int:
     facts.old_level = watch.level
     watch.level += jump
     facts.new_level = watch.level
-    return JUMPED if is_unusual_jump(watch, abs(jump)) else USUAL_JUMP
+    return JUMPED if count_jump(watch, abs(jump)) else USUAL_JUMP
 
 
 @part_exactly
-def is_unusual_jump(watch: Any, size: float) -> bool:
+def count_jump(watch: Any, size: float) -> bool:
     """Count a lasting jump; return whether the level of the series does not often change as much.
 
     A counter, whose changes are almost all upwards, has no level: its resets are usual.

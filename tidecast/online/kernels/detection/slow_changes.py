@@ -16,7 +16,7 @@ VALUE, SEASONLESS = range(2)  # the ways of seeing a reading: as it is, and by i
 RECENT = 0.005  # weight of the newest reading in the recent level
 FORMER = 0.0005  # weight of the newest recent level in the former one
 MOST_SEEN = 2000  # readings that are counted
-FIRST = 1000  # readings before a change counts
+WARM_UP = 1000  # readings before a change counts
 FEWEST_SWINGS = 6  # before a change counts: slower series take longer to complete them
 MOST_SWINGS = 100  # that are counted
 FARTHER = 2.0  # times the farthest swing: the distance of a change
@@ -99,5 +99,5 @@ def _end_swing(slow: Any, way: int) -> None:
 
 @part_exactly
 def _has_moved(slow: Any, way: int, error: float) -> bool:
-    known = slow.seen[way] > FIRST and slow.swings[way] >= FEWEST_SWINGS
+    known = slow.seen[way] > WARM_UP and slow.swings[way] >= FEWEST_SWINGS
     return bool(known and abs(slow.distance[way]) > max(FARTHER * slow.farthest[way], LEAST * error))

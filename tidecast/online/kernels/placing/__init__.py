@@ -1,1 +1,1 @@
-"""The compiled loops that put readings into windows, and the profiles of seasons too long for a window."""
+"""The compiled loops of windows: they take or doubt readings, and keep the profiles of seasons too long for one."""

@@ -14,17 +14,17 @@ from tidecast.models.gross_errors import (
     FAR,
     FEWEST_ROWS,
     GROWTH,
+    MOST_DOUBTED,
     NEAR,
     OTHER_SIDE,
     PART,
     SMALLEST_MOVE,
     STRAY,
-    STUCK,
     WARM_UP,
 )
 from tidecast.online.kernels.decorators import part_exactly
+from tidecast.online.kernels.placing.window_numbers import window_at
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at
-from tidecast.online.kernels.window_numbers import window_at
 
 
 class HistoryLimits(NamedTuple):
@@ -36,7 +36,7 @@ class HistoryLimits(NamedTuple):
 
 
 @part_exactly
-def is_doubted(window: int, y: float, known: HistoryLimits) -> bool:
+def take_or_doubt(window: int, y: float, known: HistoryLimits) -> bool:
     """Take a reading and learn from it; return whether it is doubted."""
     w = window_at(window)
     move = abs(y - _target(window, 0))
@@ -45,7 +45,7 @@ def is_doubted(window: int, y: float, known: HistoryLimits) -> bool:
     far = min(move, _from_recurring(window, y)) > FAR * usual > 0 and enough
     outside = far and _spans_away(window, y, known) > 1
     confirmed = far and _is_confirmed(window, y, move)
-    if outside and not confirmed and count_doubted(window) < STUCK:
+    if outside and not confirmed and count_doubted(window) < MOST_DOUBTED:
         w.newest_doubted = y
         return True
     if confirmed or outside:

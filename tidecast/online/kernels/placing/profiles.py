@@ -15,8 +15,8 @@ import numpy as np
 
 from tidecast.arrays import Float, Float32
 from tidecast.online.kernels.decorators import part_exactly
+from tidecast.online.kernels.placing.window_numbers import window_at
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at, record_at, singles_at
-from tidecast.online.kernels.window_numbers import window_at
 from tidecast.wire.state_format import BIN_BLOCK, MOST_BINS, NUMBER, PROFILE, SEASONS, WINDOW, place_in
 
 NEWEST = 0.15  # the weight of the newest season in a bin, at least; the first seasons count equally

@@ -12,12 +12,12 @@ from tidecast.models.calendar_seasons import SHORTEST
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
 from tidecast.online.kernels.placing.gross_errors import HistoryLimits, count_doubted, early_move
 from tidecast.online.kernels.placing.profiles import begin_profile, learn_rows, write_terms
+from tidecast.online.kernels.placing.window_loops import grid_step, push
+from tidecast.online.kernels.placing.window_numbers import window_at
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at
 from tidecast.online.kernels.readings import DUPLICATE, FIRST, LATE, Readings
 from tidecast.online.kernels.rows import Rows
 from tidecast.online.kernels.series_rows import CALENDAR, WITHOUT_MODEL, SeriesRows
-from tidecast.online.kernels.window_loops import grid_step, push
-from tidecast.online.kernels.window_numbers import window_at
 from tidecast.wire.state_format import BLOCK, SEASONS
 
 calendar_days = part_exactly(calendar_seasons.calendar_days)

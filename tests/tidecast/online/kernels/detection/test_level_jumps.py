@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tidecast.online.kernels.detection.level_jumps import is_unusual_jump, watch_level
+from tidecast.online.kernels.detection.level_jumps import count_jump, watch_level
 from tidecast.wire.state_format import WATCH
 
 
@@ -14,7 +14,7 @@ def test_soon_after_a_jump_only_a_larger_one_is_reported(readings: int, size: fl
     """A level that is still settling does not change again."""
     watch = SimpleNamespace(**dict.fromkeys(WATCH.names or (), 0.0))
     watch.rising = 0.5
-    assert is_unusual_jump(watch, 5.0)
+    assert count_jump(watch, 5.0)
     for ts in range(readings):
         watch_level(watch, None, 1.0, float(ts), math.nan, None)
-    assert is_reported == is_unusual_jump(watch, size)
+    assert is_reported == count_jump(watch, size)

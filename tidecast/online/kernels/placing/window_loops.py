@@ -8,9 +8,9 @@ import numpy as np
 
 from tidecast.arrays import Float
 from tidecast.online.kernels.decorators import compiled_exactly, part_exactly
-from tidecast.online.kernels.placing.gross_errors import HistoryLimits, is_doubted
+from tidecast.online.kernels.placing.gross_errors import HistoryLimits, take_or_doubt
+from tidecast.online.kernels.placing.window_numbers import window_at
 from tidecast.online.kernels.pointers import bytes_at, carray, floats_at
-from tidecast.online.kernels.window_numbers import window_at
 from tidecast.wire.state_format import BLOCK, STEPS_REMEMBERED
 
 FARTHEST = 2.0**62  # steps: the longest gap that is counted
@@ -100,7 +100,7 @@ def push(window: int, ts: int, row: Float, max_gap: int, known: HistoryLimits) -
         if missing > max_gap:
             clear(window)
             missing = 0
-        elif is_doubted(window, row[0], known):
+        elif take_or_doubt(window, row[0], known):
             row[0] = last[0]
             doubted = 1
         if missing > 0:
