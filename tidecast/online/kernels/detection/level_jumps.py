@@ -30,6 +30,7 @@ STAYS, LEAST_STAYS, MOST_STAYS = 60.0, 6.0, 66.0  # readings that must stay, tim
 FORGOTTEN = 1 / 5000  # of the number of jumps, with each reading
 MOST_JUMPS = 1.5  # a series with more is one that jumps
 SAME_LEVEL = 100.0  # readings after a change of level in which only a larger one is reported
+RESTS = 0.5  # of its readings: a series that has stood still for longer is not a counter yet
 UNUSUAL_JUMP = 3.0  # usual jumps: a larger one is reported even then
 
 
@@ -140,11 +141,12 @@ def _add_to_jump(watch: Any, distance: float, facts: Any) -> int:
 def count_jump(watch: Any, size: float) -> bool:
     """Count a lasting jump; return whether the level of the series does not often change as much.
 
-    A counter, whose changes are almost all upwards, has no level: its resets are usual.
+    A series that only rises or only falls has no level: the reset of a counter and the refill of a tank are usual.
     """
     larger = watch.same_level == 0 or size > watch.usual_jump
     unusual = larger and (watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump)
     watch.same_level = SAME_LEVEL
     watch.usual_jump = size if watch.jumps < 0.5 else (watch.usual_jump + size) / 2
     watch.jumps += 1
-    return bool(unusual and watch.rising < 1 - ONE_WAY)
+    rests = watch.longest_run > RESTS * watch.seen
+    return bool(unusual and (rests or ONE_WAY < watch.rising < 1 - ONE_WAY))
