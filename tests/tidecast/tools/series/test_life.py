@@ -74,7 +74,7 @@ def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
 
     assert [("a", 1, "°C"), ("b", None, "bar")] == [(row["series"], row["champion"], row["unit"]) for row in listed()]
     assert ["b"] == [row["series"] for row in listed("b*")]
-    assert "°C" in tidecast(answered, capsys, "list")[1]
+    assert "\tv1\t°C\n" in tidecast(answered, capsys, "list")[1]
     with running(new_worker(answered)):
         assert (0, "a is called c now: send its readings under that name\n") == tidecast(
             answered, capsys, "rename", "a", "c"

@@ -33,10 +33,7 @@ def list_all(
     if as_json:
         print(json.dumps([row.as_dict() for row in rows], indent=1))
         return
-    table = table_of("series", "part", "readings", "newest reading", "model", "unit", texts=("series", "unit"))
-    for row in rows:
-        table.add_row(*_cells(row))
-    Console().print(table)
+    _print_rows(rows)
     for row in rows:
         if row.fault:
             typer.echo(f"{row.series}: {row.fault}", err=True)
@@ -102,6 +99,19 @@ app.command("list")(with_groups(list_all))
 app.command("show")(with_groups(show))
 app.command("delete")(with_groups(delete))
 app.command("rename")(with_groups(rename))
+
+
+def _print_rows(rows: list[SeriesRow]) -> None:
+    """Print a table on a terminal; elsewhere lines with tabs, as laying out a table of 20,000 rows takes 10 s."""
+    titles = ("series", "part", "readings", "newest reading", "model", "unit")
+    if not sys.stdout.isatty():
+        for cells in (titles, *map(_cells, rows)):
+            print("\t".join(cells))
+        return
+    table = table_of(*titles, texts=("series", "unit"))
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
 
 
 def _cells(row: SeriesRow) -> list[str]:
