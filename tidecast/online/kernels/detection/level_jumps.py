@@ -141,7 +141,8 @@ def _add_to_jump(watch: Any, distance: float, facts: Any) -> int:
 def count_jump(watch: Any, size: float) -> bool:
     """Count a lasting jump; return whether the level of the series does not often change as much.
 
-    A series that only rises or only falls has no level: the reset of a counter and the refill of a tank are usual.
+    A counter, whose changes are almost all upwards, has no level: its resets are usual. A series that falls is not left
+    out: a sudden loss from a tank matters more than its first two refills.
     """
     larger = watch.same_level == 0 or size > watch.usual_jump
     unusual = larger and (watch.jumps < MOST_JUMPS or size > UNUSUAL_JUMP * watch.usual_jump)
@@ -149,4 +150,4 @@ def count_jump(watch: Any, size: float) -> bool:
     watch.usual_jump = size if watch.jumps < 0.5 else (watch.usual_jump + size) / 2
     watch.jumps += 1
     rests = watch.longest_run > RESTS * watch.seen
-    return bool(unusual and (rests or ONE_WAY < watch.rising < 1 - ONE_WAY))
+    return bool(unusual and (rests or watch.rising < 1 - ONE_WAY))
