@@ -8,9 +8,6 @@ its place; once the series is back, they read a value between those before and a
 The known values are those of the window and of the model's history. Recurring parts of a series lie within them, or are
 usual moves, so they are believed. So that values that recur become known, a doubted reading that the next one confirms
 takes its place among the rows.
-
-A young series has not shown its whole range: of two days, neither may be a busy one. If all values are above zero, it
-may move beyond them by as large a factor as they differ, and by up to `YOUNG_SPANS` ranges.
 """
 
 import math
@@ -23,8 +20,6 @@ from tidecast.arrays import Float
 
 FAR = 3.0  # usual largest moves: a nearer reading is believed
 STRAY = 2.0  # rows at either end of a window's sorted values that do not count as known
-YOUNG = 100.0  # rows of a window: with fewer, and without a model's history, a series is young
-YOUNG_SPANS = 3.0  # spans: a value of a young series that lies farther away is doubted in any case
 FEWEST_ROWS = 8.0  # rows of a window before readings are doubted; without a model's history `WARM_UP`
 OTHER_SIDE = 2.0  # spans: the least distance of a value on the other side of zero
 NEAR = 0.5  # of the distance to the last believed value: a reading nearer than that to the doubted one confirms it

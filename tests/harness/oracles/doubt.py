@@ -13,8 +13,6 @@ from tidecast.models.gross_errors import (
     NEAR,
     NO_LIMITS,
     WARM_UP,
-    YOUNG,
-    YOUNG_SPANS,
     Limits,
     Moves,
     limits,
@@ -47,7 +45,7 @@ class Doubt:
         enough = len(rows) >= (FEWEST_ROWS if self.of_model != NO_LIMITS else WARM_UP)
         away = min(move, *(abs(y - value) for value in self.recurring), np.inf)
         far = away > FAR * moves.usual > 0 and enough
-        outside = far and self._is_outside(rows, y)
+        outside = far and spans_away(_joined(limits(rows), self.of_model), y) > 1
         confirmed = far and self._is_confirmed(rows, y, move)
         if outside and not confirmed and self.run < MOST_DOUBTED:
             moves = replace(moves, seen=moves.seen + 1)
@@ -60,13 +58,6 @@ class Doubt:
             read[-self.run - 2 :] = np.linspace(read[-self.run - 2], y, self.run + 2)
         recurring = (self.newest, *self.recurring)[:2] if confirmed or outside else self.recurring
         return replace(self, moves=moves, run=0, recurring=recurring), read
-
-    def _is_outside(self, rows: Float, y: float) -> bool:
-        low, high = _joined(limits(rows), self.of_model)
-        away = spans_away((low, high), y)
-        young = self.of_model == NO_LIMITS and len(rows) < YOUNG
-        grown = young and away <= YOUNG_SPANS and min(low, y) > 0 and max(y / high, low / y) <= high / low
-        return away > 1 and not grown
 
     def _is_confirmed(self, rows: Float, y: float, move: float) -> bool:
         if self.run == 0:

@@ -70,14 +70,6 @@ def test_a_new_level_is_believed_at_its_second_reading() -> None:
     assert [150] == doubted(values)
 
 
-@pytest.mark.parametrize(("code", "places"), [(120.0, []), (400.0, [60])])
-def test_a_young_series_may_grow_as_its_values_have_differed(code: float, places: list[int]) -> None:
-    """Two days of counts do not show the busiest day. Larger growth is doubted, as is growth of an older series."""
-    counts = 20 * np.exp(np.sin(2 * np.pi * np.arange(200) / 24))  # 7.4 to 54.4
-    assert places == doubted(with_code(code, 60, values=counts))
-    assert [150] == doubted(with_code(code, 150, values=counts))
-
-
 def test_a_counter_that_often_begins_again_at_zero_is_doubted_once() -> None:
     """The reset stands among the rows once the next reading has confirmed it; with it, zeros are more than strays."""
     assert [74] == doubted(np.arange(400.0) % 37)

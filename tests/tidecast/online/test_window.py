@@ -193,25 +193,20 @@ def test_a_batch_does_to_its_windows_what_each_reading_does_alone(
         assert (one.last_ts, one.appended, one.steps_seen) == (other.last_ts, other.appended, other.steps_seen)
 
 
-readings_ = st.lists(st.integers(-20, 20) | st.sampled_from([-9999, -9999, 100, 5000, 5001]), min_size=2, max_size=200)
+readings_ = st.lists(st.integers(-20, 20) | st.sampled_from([-9999, -9999, 5000, 5001]), min_size=2, max_size=200)
 
 
 @hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(
-    readings_,
-    st.sampled_from([0, 25]),
-    st.sampled_from([0.0, 0.5, 30.0]),
-    st.sampled_from([NO_LIMITS, (-5.0, 9.0), (-9999.0, 0.0)]),
+    readings_, st.sampled_from([0.0, 0.5, 30.0]), st.sampled_from([NO_LIMITS, (-5.0, 9.0), (-9999.0, 0.0)])
 )
-def test_a_window_doubts_as_the_definition_says(
-    values: list[int], above: int, usual: float, known: tuple[float, float]
-) -> None:
+def test_a_window_doubts_as_the_definition_says(values: list[int], usual: float, known: tuple[float, float]) -> None:
     """Untrusted readings, their substitutes for the experts, and the usual moves are equal, bit for bit."""
     window = Window(60, 1)
     doubt = Doubt(Moves(of_model=usual), known)
     rows = np.zeros(0)
     window.step_ms = STEP_MS
-    for n, y in enumerate(float(above + value) for value in values):
+    for n, y in enumerate(map(float, values)):
         doubt, rows = doubt.take(rows[-60:], y) if n else (doubt, np.array([y]))
         window.push(n * STEP_MS, [y], 3, usual, known)
         assert (doubt.run, doubt.moves.largest) == (window.doubted, window.largest_move)

@@ -21,8 +21,6 @@ from tidecast.models.gross_errors import (
     SMALLEST_MOVE,
     STRAY,
     WARM_UP,
-    YOUNG,
-    YOUNG_SPANS,
 )
 from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.kernels.placing.window_numbers import window_at
@@ -45,7 +43,7 @@ def take_or_doubt(window: int, y: float, known: HistoryLimits) -> bool:
     usual = max(w.largest_move, known.largest_move)
     enough = w.length >= (FEWEST_ROWS if known.lowest <= known.highest else WARM_UP)
     far = min(move, _from_recurring(window, y)) > FAR * usual > 0 and enough
-    outside = far and _is_outside(window, y, known)
+    outside = far and _spans_away(window, y, known) > 1
     confirmed = far and _is_confirmed(window, y, move)
     if outside and not confirmed and count_doubted(window) < MOST_DOUBTED:
         w.newest_doubted = y
@@ -96,19 +94,8 @@ def _target(window: int, back: int) -> float:
 
 
 @part_exactly
-def _is_outside(window: int, y: float, known: HistoryLimits) -> bool:
-    """Return whether a value lies so far outside the values of the rows and of a model's history that it is doubted."""
-    low, high = _limits(window, known)
-    away = _spans_away(low, high, y)
-    young = known.lowest > known.highest and window_at(window).length < YOUNG
-    if young and 1 < away <= YOUNG_SPANS and min(low, y) > 0:
-        return bool(max(y / high, low / y) > high / low)
-    return away > 1
-
-
-@part_exactly
-def _limits(window: int, known: HistoryLimits) -> tuple[float, float]:
-    """Return `gross_errors.limits` of the rows, joined with those of a model's history."""
+def _spans_away(window: int, y: float, known: HistoryLimits) -> float:
+    """Return `gross_errors.spans_away` for the limits of the rows and of a model's history."""
     w = window_at(window)
     strays = int(min(STRAY, (w.length - 1) // 2))
     lowest = np.full(strays + 1, np.inf)
@@ -117,12 +104,8 @@ def _limits(window: int, known: HistoryLimits) -> tuple[float, float]:
         value = _target(window, back)
         _keep_lowest(lowest, value)
         _keep_lowest(highest, -value)
-    return float(min(lowest[strays], known.lowest)), float(max(-highest[strays], known.highest))
-
-
-@part_exactly
-def _spans_away(low: float, high: float, y: float) -> float:
-    """Return `gross_errors.spans_away`."""
+    low = min(lowest[strays], known.lowest)
+    high = max(-highest[strays], known.highest)
     beyond = max(low - y, y - high)
     if beyond <= 0:
         return 0.0
