@@ -24,7 +24,7 @@ from dataclasses import replace as with_changes
 from pathlib import Path
 
 from tidecast.durable import is_written, replace, sync, write_new
-from tidecast.errors import ModelError, SettingsError, StoreError
+from tidecast.errors import ModelError, StoreError
 from tidecast.models.model import Champion, Header, Model, Models
 from tidecast.models.storage import model_file
 from tidecast.models.storage.file_names import (
@@ -57,7 +57,7 @@ class ModelStore:
 
     def __init__(self, root: Path) -> None:
         if any(map(os.path.isfile, (root, *root.parents))):
-            raise SettingsError(f"the store {root} is a file, or within one: name a directory")
+            raise StoreError(f"the store {root} is a file, or within one: name a directory")
         self.root = root
         self._moves = MovesLog(root / "moves.log")
         self._series = root / "series"

@@ -94,14 +94,6 @@ MISUSED: list[tuple[tuple[str, ...], str]] = [
         for wrong in ("nan", "0", "-1")
     ),
     (("demo", "--redis", "localhost"), "setting redis_url is not an address"),
-    *((words, "the store file is a file") for words in looking("a", "history.csv", "--store", "file")),
-    *(
-        (words, "the store file/x is a file, or within one")
-        for words in looking("a", "history.csv", "--store", "file/x")
-    ),
-    (("models", "list", "--store", "file"), "the store file is a file"),
-    (("replay", "history.csv", "--store", "file"), "the store file is a file"),
-    (("worker", "--check", "--store", "file/models"), "the store file/models is a file"),
 ]
 FAILED: list[tuple[tuple[str, ...], str]] = [
     (train("--target", "valeu"), "has no column for the target 'valeu': did you mean 'value'?"),
@@ -115,8 +107,16 @@ FAILED: list[tuple[tuple[str, ...], str]] = [
         for wrong in ("0", "-1", "99", HUGE)
         for words in looking("a", "history.csv", "--version", wrong)
     ),
+    *((words, "the store file is a file") for words in looking("a", "history.csv", "--store", "file")),
+    *(
+        (words, "the store file/x is a file, or within one")
+        for words in looking("a", "history.csv", "--store", "file/x")
+    ),
+    (("models", "list", "--store", "file"), "the store file is a file"),
     (("models", "prune", "zz"), "series 'zz' has no version: use one of a"),
     (("demo", *NOBODY), "Redis: no program listens"),
+    (("replay", "history.csv", "--store", "file"), "the store file is a file"),
+    (("worker", "--check", "--store", "file/models"), "the store file/models is a file"),
 ]
 
 
