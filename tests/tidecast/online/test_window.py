@@ -228,7 +228,7 @@ def test_the_row_of_a_gross_error_counts_as_filled_and_keeps_the_other_features(
 
 
 def test_so_many_doubted_readings_in_a_row_are_enough() -> None:
-    """The next one is believed, even if none is near another."""
+    """The next one is believed, even if no two of them are near each other."""
     window = Window(60, 1)
     window.step_ms = STEP_MS
     values = [10.0 + n % 3 for n in range(20)] + [9999.0 * (-1) ** n for n in range(60)]
