@@ -25,7 +25,9 @@ FILES_HELP = "CSV, CSV.gz or Parquet files, or directories of them; - is standar
 StoreOption = Annotated[Path | None, typer.Option(help="The directory of the models.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SeriesArgument = Annotated[str, typer.Argument(help="The name of a series.", autocompletion=series_in_store)]
-OneSeriesArgument = Annotated[str | None, typer.Argument(help="Only this series.", autocompletion=series_in_store)]
+OneSeriesArgument = Annotated[
+    str | None, typer.Argument(help="The name of a series; by default all.", autocompletion=series_in_store)
+]
 OptionalFilesArgument = Annotated[list[str] | None, typer.Argument(help=FILES_HELP)]
 FileArgument = Annotated[
     str, typer.Argument(help="A CSV, CSV.gz or Parquet file, or a directory of them; - is standard input.")
@@ -148,16 +150,17 @@ class SourceOptions:
         typer.Option(help="A file with values known ahead: a time, a column for each field; can be repeated."),
     ] = None
 
-    def of(self, files: Sequence[str], columns: ColumnOptions) -> "Source":
-        """Return the source of readings.
+    def of(self, files: Sequence[str], columns: ColumnOptions, naming: str = "name files") -> "Source":
+        """Return the source of readings; `naming` is how the command takes files, for an error.
 
         Raises:
             SettingsError: the user named both files and recorded readings or neither, or a wrong time or archive.
         """
-        if bool(files) == self.recorded:
+        if files and self.recorded:
+            raise SettingsError("files and --recorded exclude each other: leave out one of them")
+        if not files and not self.recorded:
             raise SettingsError(
-                f"{'both files and' if files else 'neither files nor'} --recorded: name files, or --recorded for the "
-                "readings that workers answered"
+                f"no history is named: {naming}, or add --recorded for the readings that workers answered"
             )
         if (self.since or self.history) and not self.recorded:
             raise SettingsError("--since and --history select recorded readings: add --recorded")
@@ -194,7 +197,13 @@ class ReportOptions:
         return with_setting(self.installation.settings(), "series", "horizon", self.horizon)
 
     def request(self, series: str, files: Sequence[str] | None) -> "Request":
-        """Return the request for the trainer's report on a series, over files or recorded readings."""
+        """Return the request for the trainer's report on a series, over files or recorded readings.
+
+        Raises:
+            SettingsError: the options name no history, or the first argument is a file.
+        """
+        if not files and not self.source.recorded and Path(series).exists():
+            raise SettingsError(f"{series!r} is a file, and no series is named: name the series first, then its files")
         from trainer.reports.target import Request
 
         return Request(series, self.source.of(files or [], self.columns), self.version)

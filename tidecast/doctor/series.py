@@ -106,7 +106,7 @@ def _unknown(series: str, redis: Redis, settings: Settings) -> str:
     remedy = (
         did_you_mean(series, sorted(names)) if names else "push a reading of it first, or check --redis and --store"
     )
-    return f"no such series: {series!r}, neither in Redis nor in the store {settings.store}: {remedy}"
+    return f"series {series!r} does not exist, neither in Redis nor in the store {settings.store}: {remedy}"
 
 
 def _model(series: str, store: ModelStore) -> Facts:

@@ -48,6 +48,8 @@ _NAMES_OF_A_TIME = frozenset(
     b"ts tsms timestamp timestampms time timems date datetime ds epoch epochms unixtime eventtime".split()
 )
 _PUNCTUATION = b" _-.@"
+_WITH_COMMAS = re.compile(rb"[-+]?[\d.]*,[\d.,]*")  # such as 1,5 and 1.234,5 and 1,234.5
+_NAMES_SHOWN = 5  # field names in the message on a missing field
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the first column of a CSV file may begin with it
 
 
@@ -86,7 +88,7 @@ def series_of(fields: Fields) -> str:
     """
     raw = fields.get(b"series", b"")
     if not raw:
-        raise BadReading("no_series", "field 'series' is missing or empty: send the name of the series")
+        raise BadReading("no_series", f"field 'series' is missing or empty{_sent(fields)}: send the name of the series")
     if len(raw) > MAX_NAME_BYTES:
         raise BadReading("bad_series", f"the series name has {len(raw)} bytes: use at most {MAX_NAME_BYTES}")
     try:
@@ -106,7 +108,7 @@ def parse_reading(entry_id: str, fields: Fields, series: str, features: tuple[st
     """
     target, *others = (feature.encode() for feature in features)
     if target not in fields:
-        raise BadReading("no_value", f"field {features[0]!r} is missing: send it with a number")
+        raise BadReading("no_value", f"field {features[0]!r} is missing{_sent(fields)}: send it with a number")
     values = [parse_number(target, fields[target])]
     values += [parse_number(name, fields[name]) if name in fields else math.nan for name in others]
     if b"ts" in fields:
@@ -178,8 +180,12 @@ def parse_number(name: bytes, raw: bytes) -> float:
         return value
     if len(raw) > LONGEST:
         why = f", {len(raw)} bytes: send a number of at most {LONGEST}"
+    elif FORM.fullmatch(raw):
+        why = ", beyond 3.4e38: rescale it"
+    elif _WITH_COMMAS.fullmatch(raw):
+        why = ", with a comma: send a point for decimals and nothing between thousands"
     else:
-        why = ", beyond 3.4e38: rescale it" if FORM.fullmatch(raw) else ": send a finite decimal number such as 42.1"
+        why = ": send a finite decimal number such as 42.1"
     raise BadReading("bad_value", f"field {quoted(name)} is {quoted(raw)}{why}")
 
 
@@ -194,7 +200,9 @@ def parse_time(raw: bytes, now_ms: int) -> int:
     """
     ts = _epoch_ms(raw) if _EPOCH.fullmatch(raw) else _iso_ms(raw)
     if ts > now_ms + AHEAD_MS:
-        raise BadReading("future_ts", f"ts {quoted(raw)} is over a day ahead of the worker's clock: check the sender's")
+        raise BadReading(
+            "future_ts", f"ts {quoted(raw)} is over a day ahead of the worker's clock: check the sender's clock"
+        )
     return ts
 
 
@@ -226,6 +234,13 @@ def _iso_ms(raw: bytes) -> int:
     if moment.tzinfo is None:
         raise BadReading("bad_ts", f"ts {quoted(raw)} has no offset: append Z or +01:00, or send epoch milliseconds")
     return round(moment.timestamp() * 1000)
+
+
+def _sent(fields: Fields) -> str:
+    """Return the names of the fields that a reading has, for a message on one that it lacks."""
+    names = [quoted(name) for name in fields if name != b"series"]
+    more = ", …" if len(names) > _NAMES_SHOWN else ""
+    return f" (sent: {', '.join(names[:_NAMES_SHOWN])}{more})" if names else ""
 
 
 def quoted(raw: bytes) -> str:

@@ -157,4 +157,4 @@ def _decide(mine: float, naive: float, champion: Scores | None, version: int | N
         return False, f"not published, version {version} is at least as good with an MAE of {champion.mae:.4g}"
     if mine > naive:
         return False, "not published, it is worse than the last value"
-    return True, "published, it is no worse than the last value"
+    return True, f"published, it {'beats' if mine < naive else 'is as good as'} the last value"

@@ -46,7 +46,9 @@ def _choose(histories: Sequence[History], series: str | None) -> History:
     if not candidates:
         if not histories or series is None:
             raise HistoryError("no series can be used: `tidecast train --dry-run` gives the reasons")
-        raise HistoryError(f"there is no series {series!r}: {did_you_mean(series, [h.series for h in histories])}")
+        raise HistoryError(
+            f"series {series!r} is not in the history: {did_you_mean(series, [h.series for h in histories])}"
+        )
     return max(candidates, key=len)
 
 

@@ -49,7 +49,7 @@ REFUSED: list[tuple[Any, Any, Any, str, str]] = [
     ("a", Decimal("1e400"), None, "bad_value", "send a finite"),
     ("a", "abc", None, "bad_value", f"field 'value' is 'abc': {NUMBER}"),
     ("a", "", None, "bad_value", NUMBER),
-    ("a", "1,5", None, "bad_value", NUMBER),
+    ("a", "1,5", None, "bad_value", "field 'value' is '1,5', with a comma: send a point for decimals"),
     ("a", " 1", None, "bad_value", NUMBER),
     ("a", "\ud800", None, "bad_value", NUMBER),
     ("a", None, None, "bad_value", f"field 'value' is 'None': {NUMBER}"),

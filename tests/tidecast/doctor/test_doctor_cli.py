@@ -194,4 +194,7 @@ def test_a_series_that_nobody_knows_is_a_mistake(
     healthy.store.publish(make_model("b"))
     where = ("--redis", healthy.server.url, "--store", str(healthy.settings.store))
     assert 1 == run_command("doctor", name, *where)
-    assert f"{name!r}, neither in Redis nor in the store {healthy.settings.store}: {remedy}" in capsys.readouterr().err
+    assert (
+        f"{name!r} does not exist, neither in Redis nor in the store {healthy.settings.store}: {remedy}"
+        in capsys.readouterr().err
+    )

@@ -68,6 +68,7 @@ def _no_time(sent: str, raw: bytes, gist: str, reason: str = "bad_ts") -> Case:
     return _dead(reason, sent, gist, {b"ts": raw})
 
 
+POINT = "send a point for decimals and nothing between thousands"
 OTHER_NAME = "send its time as 'ts'"
 ELSEWHERE = {b"timestamp": b"2023-11-14T22:13:23Z"}
 NO_TIME = "send epoch milliseconds or ISO-8601 with an offset"
@@ -75,8 +76,13 @@ SPRING, AUTUMN = 1_711_848_600_000, 1_729_989_000_000  # 2024-03-31 01:30 UTC, 2
 READINGS = [
     _dead("no_series", "no `series`", "send the name of the series", {b"series": None}),
     _dead("no_series", "an empty `series`", "send the name of the series", {b"series": b""}),
-    _dead("no_value", "no `value`", "field 'value' is missing: send it with a number", {b"value": None}),
-    _dead("no_series", "no field that is known", "send the name of the series", {b"series": None, b"value": None}),
+    _dead("no_value", "no `value`", "field 'value' is missing (sent: 'ts'): send it with a number", {b"value": None}),
+    _dead(
+        "no_series",
+        "no field that is known",
+        "(sent: 'ts'): send the name of the series",
+        {b"series": None, b"value": None},
+    ),
     _number("an empty value", b""),
     _number("`nan`", b"nan"),
     _number("`inf`", b"inf"),
@@ -87,8 +93,9 @@ READINGS = [
     Case("`1e-400`, too small for a double", {b"value": b"1e-400"}, "forecast", gist="read as 0", makes={"y": 0.0}),
     Case("`+.5e1`", {b"value": b"+.5e1"}, "forecast", gist="read as 5", makes={"y": 5.0}),
     _number("5,000 digits", b"9" * 5000, "5000 bytes: send a number of at most 64"),
+    _number("`1,5`", b"1,5", POINT),
+    _number("`1.234,5`", b"1.234,5", POINT),
     _number("`1_000`", b"1_000"),
-    _number("`1,5`", b"1,5"),
     _number("`0x10`", b"0x10"),
     _number("`True`", b"True"),
     _number("full-width digits, `\uff14\uff12`", "\uff14\uff12".encode()),

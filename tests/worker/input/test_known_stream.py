@@ -135,7 +135,7 @@ def test_bad_entries_become_dead_letters_once(settings: Settings, redis: Redis, 
         ({"ts": "1", "price": "1"}, "no_series", "field 'series' is missing"),
         ({"series": "a", "price": "1"}, "bad_ts", "field 'ts' is missing: send the time that the values are for"),
         ({"series": "a", "ts": "1"}, "no_value", "the entry for 'a' has no value: send at least one field"),
-        ({"series": "a", "ts": "1", "price": "4,5"}, "bad_value", "field 'price' is '4,5': send a finite decimal"),
+        ({"series": "a", "ts": "1", "price": "4,5"}, "bad_value", "field 'price' is '4,5', with a comma: send a point"),
         ({"series": "a", "ts": "tomorrow", "price": "4"}, "bad_ts", "ts 'tomorrow' is not a time"),
     ]
     for number, (fields, _, _) in enumerate(bad, 1):

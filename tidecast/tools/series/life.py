@@ -195,7 +195,7 @@ def _check_series(
     if not _exists(redis, keys, request.series, store):
         known = sorted({*answered_series(redis, settings), *store.series()})
         remedy = did_you_mean(request.series, known) if known else "check --redis and --store"
-        raise StoreError(f"no series {request.series!r}: {remedy}")
+        raise StoreError(f"series {request.series!r} does not exist: {remedy}")
     new = request.new
     if new is None or request.replacing:
         return

@@ -83,7 +83,7 @@ def describe_series(settings: Settings, series: str) -> dict[str, Any]:
         if head is None and not versions:
             names = sorted({*answered_series(redis, settings), *store.series()})
             remedy = did_you_mean(series, names) if names else "push a reading of it first"
-            raise StoreError(f"no series {series!r}: {remedy}")
+            raise StoreError(f"series {series!r} does not exist: {remedy}")
         row = _row(series, head, store, settings)
         stored = cast("list[bytes | None]", redis.hmget(keys.state, _fields(series, head)))
         return row.as_dict() | {

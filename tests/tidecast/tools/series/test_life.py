@@ -90,7 +90,7 @@ def test_series_are_listed_shown_renamed_and_deleted_beside_a_worker(
     shown = json.loads(tidecast(answered, capsys, "show", "c", "--json")[1])
     assert (["a"], [1], True) == (shown["former_names"], shown["versions"], shown["state_bytes"] > 100)
     assert "former names: a" in tidecast(answered, capsys, "show", "c")[1]
-    assert (1, "tidecast: no series 'cc': did you mean 'c'?\n") == tidecast(answered, capsys, "show", "cc")
+    assert (1, "tidecast: series 'cc' does not exist: did you mean 'c'?\n") == tidecast(answered, capsys, "show", "cc")
 
 
 def test_what_is_known_ahead_goes_with_its_series(answered: Settings, redis: Redis) -> None:
@@ -148,7 +148,7 @@ def test_models_that_the_worker_could_not_change_are_changed_by_the_command(
 def test_names_that_cannot_be_taken_are_refused_before_an_order_is_left(answered: Settings, redis: Redis) -> None:
     """An unknown series, the same name, an existing one, and a name that no reading can have."""
     for series, new, error in (
-        ("aa", None, "no series 'aa': did you mean 'a'"),
+        ("aa", None, "series 'aa' does not exist: did you mean 'a'"),
         ("a", "a", "is the name already"),
         ("a", "b", "'b' has answered readings already"),
         ("a", "x\n", "control characters"),

@@ -40,7 +40,7 @@ def backtest(
     installation: InstallationOptions,
 ) -> None:
     """Train on the first part of a history, and forecast the rest with the worker's code."""
-    readings = source.of(data or [], columns)
+    readings = source.of(data or [], columns, "name files with --data")
     from tidecast.tools.backtest import BacktestJob, run
 
     job = BacktestJob(readings, out, test_size, preset, pictures, scheduler or "")

@@ -144,7 +144,7 @@ def export(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Give a version with its settings and scores to another program."""
+    """Log a version, with its settings and scores, to MLflow."""
     if not to_mlflow:
         raise SettingsError("no program is named: add --mlflow")
     from tidecast.tools.mlflow_export import log_to_mlflow

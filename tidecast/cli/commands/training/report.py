@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
-from tidecast.cli.options import OneSeriesArgument, OptionalFilesArgument, ReportOptions
+from tidecast.cli.completion import series_in_store
+from tidecast.cli.options import OptionalFilesArgument, ReportOptions
 from tidecast.errors import SettingsError
 
 
 def report(
-    series: OneSeriesArgument = None,
+    series: Annotated[
+        str | None, typer.Argument(help="The name of a series; left out with --all.", autocompletion=series_in_store)
+    ] = None,
     files: OptionalFilesArgument = None,
     *,
     every: Annotated[
