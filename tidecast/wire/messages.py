@@ -73,7 +73,7 @@ class Forecast:
         kind: the expert with the largest share, such as `lstm` or `naive`.
         y: the reading; `error` is `y` minus its earlier forecast, None if there was none.
         anomaly_score: |error| over that forecast's half-width, at most 1e9; above 1 exactly outside the interval.
-        anomaly: whether the reading belongs to an anomaly, by the rule of its series; None without a score.
+        anomaly: whether an anomaly begins with the reading, by the rule of its series; None without a score.
         filled: how many of the values that the experts read are interpolated or replace a gross error.
         more: further fields by name: `yhat_lower_50` and `yhat_upper_50` of an interval of 50 %; with several steps
             `ts_2`, `yhat_2`, `yhat_2_lower`, `yhat_2_upper`, `yhat_2_lower_50` and so on. See `steps_of`.
