@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from pydantic import ValidationError
 
 from tidecast.errors import ModelError
@@ -85,7 +86,8 @@ def _knows_the_tail(champion: Header, history: History, settings: Settings) -> b
     """Return whether a champion was trained on readings of this tail, and was judged on another tail."""
     tail = min(split(len(history), settings.train)[1], len(history) - 1)
     same = champion.judged == (int(history.ts[tail]), int(history.ts[-1]))
-    return bool(champion.span[1] >= history.ts[-MIN_ROWS:][0]) and not same
+    unseen = np.count_nonzero(history.judging & (history.ts > champion.span[1]))
+    return bool(unseen < min(MIN_ROWS, len(history))) and not same
 
 
 def _champion(store: ModelStore, series: str) -> tuple[int, Model] | None:

@@ -70,7 +70,7 @@ def judged(
     own, without_own = _own_expert(training_set, settings)
     model = Model(header, fitted.weights if fitted else {}, training_set.panel, own=own)
     answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail, settings.experts)
-    tail = _tail(training_set)
+    tail = Tail(training_set.history, training_set.tail, training_set.since)
     season = training_set.seasons[0] if training_set.seasons else None
     comparison = evaluate_candidates(tail, answers, season, _champion(candidate, settings, store))
     decision = judge(comparison, candidate.champion and candidate.champion[0])
@@ -95,13 +95,6 @@ def judged(
         learned.profiles,
     )
     return Judged(_verdict(training_set, decision, without_own), completed, decision.promote)
-
-
-def _tail(training_set: TrainingSet) -> Tail:
-    """Return the readings that judge the model: those of the tail, or those after a change in it that is over."""
-    change = training_set.change
-    since = max(training_set.tail, change.over) if change else training_set.tail
-    return Tail(training_set.history, training_set.tail, since)
 
 
 def _own_expert(training_set: TrainingSet, settings: Settings) -> tuple[OwnModel | None, str | None]:
@@ -181,9 +174,9 @@ def _as_published(training_set: TrainingSet, moves: MoveStats, answers: Float) -
 
 
 def _errors(tail: Tail, answers: Float, moves: MoveStats, *, with_care: bool) -> Float:
-    believed = tail.history.believed[tail.since :]
+    judging = tail.history.judging[tail.since :]
     return first_errors(
-        answers[tail.since - tail.start :][believed], tail.y[tail.since :][believed], moves.move, with_care=with_care
+        answers[tail.since - tail.start :][judging], tail.y[tail.since :][judging], moves.move, with_care=with_care
     )
 
 

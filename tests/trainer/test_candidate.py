@@ -64,14 +64,18 @@ def test_series_that_cannot_be_trained_do_not_stop_the_others(settings: Settings
     any_time = np.cumsum(np.random.default_rng(0).exponential(STEP, 160)).astype(np.int64)
     torn = History("torn", ("value",), any_time, history().values)
     huge = History("huge", ("value",), np.arange(100) * STEP, history(readings=100).values * 1e200)
-    verdicts = train([flat, history("ok"), history("short", 20), torn, huge], SPEC, settings, store)
+    dead = history("dead", 60)
+    dead.values[-21:] = -9999
+    verdicts = train([flat, history("ok"), history("short", 20), torn, huge, dead], SPEC, settings, store)
     assert [(v.series, v.status) for v in verdicts] == [
         ("flat", "constant"),
         ("ok", "trained"),
         ("short", "too short"),
         ("torn", "trained"),
         ("huge", "refused"),
+        ("dead", "refused"),
     ]
+    assert "0 readings can judge a model, and 8 are needed" in verdicts[-1].reason
     assert store.series() == ["ok", "torn"]
     assert not store.load("torn")[1].header.gridded
     refused = [v for v in verdicts if v.status != "trained"]
@@ -101,13 +105,15 @@ def test_a_season_out_of_range_is_refused_before_the_training(
     assert [] == store.series()
 
 
-@pytest.mark.parametrize("readings", [120, 131])
+@pytest.mark.parametrize(("readings", "gross"), [(120, []), (131, []), (168, [165])])
 def test_a_champion_that_has_learned_the_tail_is_kept_unless_forced(
-    settings: Settings, store: ModelStore, readings: int
+    settings: Settings, store: ModelStore, readings: int, gross: list[int]
 ) -> None:
     """An older or hardly newer history cannot judge it; with force, only the last value judges the candidate."""
-    train([history()], SPEC, settings, store)
-    older = cut(history(), readings)
+    given = history(readings=168)
+    train([cut(given, 160)], SPEC, settings, store)
+    older = cut(given, readings)
+    older.values[gross] = -9999
     (verdict,) = train([older], SPEC, settings, store, TrainOptions(fit=unreachable))
     assert (verdict.status, verdict.version) == ("kept the champion", 1)
     assert "bring newer ones" in verdict.reason

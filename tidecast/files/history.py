@@ -47,9 +47,14 @@ class History:
         return len(self.ts)
 
     @property
-    def believed(self) -> NDArray[np.bool_]:
-        """A mask of the readings that are not gross errors, `(readings,)`."""
-        return ~np.isin(self.ts, self.left_out)
+    def judging(self) -> NDArray[np.bool_]:
+        """A mask of the readings that judge forecasts, `(readings,)`: neither a gross error nor the one after it.
+
+        The value in the place of the error was interpolated towards that reading, and would reveal half of it.
+        """
+        sound = ~np.isin(self.ts, self.left_out)
+        sound[1:] &= sound[:-1].copy()
+        return sound
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class ChampionContestant:
 
     def unseen(self, tail: Tail) -> NDArray[np.bool_]:
         """Return the readings that count in the comparison: those newer than its training data."""
-        return tail.history.believed[tail.since :] & (tail.history.ts[tail.since :] > self.header.span[1])
+        return tail.history.judging[tail.since :] & (tail.history.ts[tail.since :] > self.header.span[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ def evaluate_candidates(
 ) -> Comparison:
     """Compare the forecasts of a candidate's blend, its experts, the last value and the champion.
 
-    Gross errors do not count. Every blend begins without error records, as all its experts are new to the tail; the
-    usual moves are known. The champion takes part if enough readings are newer than its training data; only those
-    readings count then. A champion that was judged on this same tail, before its linear experts were fitted on it,
-    keeps the scores that it had then.
+    Gross errors and the readings after them do not count. Every blend begins without error records, as all its experts
+    are new to the tail; the usual moves are known. The champion takes part if enough readings are newer than its
+    training data; only those readings count then. A champion that was judged on this same tail, before its linear
+    experts were fitted on it, keeps the scores that it had then.
 
     Args:
         tail: the readings.
@@ -96,7 +96,7 @@ def evaluate_candidates(
         for at, name in enumerate(EXPERTS)
         if at != NAIVE and np.isfinite(mine[:, at]).all() and len(mine)
     }
-    rows = tail.history.believed[tail.since :]
+    rows = tail.history.judging[tail.since :]
     known = None
     if champion and champion.header.judged == tail.span:
         known = champion.header.evidence.scores.get(MODEL)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tidecast.arrays import Float
 from tidecast.files.history import History, counted
 from tidecast.models import time_grid
 from tidecast.models.calendar_steps import times_after
@@ -74,9 +73,9 @@ class TrainingSet:
     without_network: str | None = None  # why no network can be trained on the history; None: one can
 
     @property
-    def target(self) -> Float:
-        """Return the target of the whole history, `(readings,)`."""
-        return self.history.values[:, 0]
+    def since(self) -> int:
+        """Return the first reading that judges the model: of the tail, or after a change in it that is over."""
+        return max(self.tail, self.change.over) if self.change else self.tail
 
     # Windows are cut again at each use: keeping those of a thousand series would fill the memory.
     @property
@@ -170,6 +169,8 @@ def prepare(
         change=change,
         known=known,
     )
+    if unjudged := _unjudged(training_set):
+        return unjudged
     if min(training_set.sizes) >= MIN_EXAMPLES:
         return training_set
     return replace(training_set, without_network=_too_few(training_set, max_gap, settings))
@@ -235,6 +236,16 @@ def _unfit(history: History, validation: int) -> Untrainable | None:
         finding = f"its first {validation} readings, the part to learn from, are all {learned[0]:g}"
         return Untrainable("constant", f"{finding}: the last value is the best forecast")
     return None
+
+
+def _unjudged(training_set: TrainingSet) -> Untrainable | None:
+    judging = training_set.history.judging[training_set.since :]
+    count = int(np.count_nonzero(judging))
+    if count >= MIN_EXAMPLES:
+        return None
+    finding = f"{counted(count, 'reading')} can judge a model, and {MIN_EXAMPLES} are needed"
+    why = f"the others of the newest {len(judging)} are gross errors, or follow one"
+    return Untrainable("refused", f"{finding}: {why}; bring newer ones")
 
 
 def _given(season: int) -> tuple[int, ...]:

@@ -73,7 +73,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
     If they are too few, the newest share of the history is used and marked as trained on.
 
     Raises:
-        HistoryError: the history has fewer than two readings, or its newest ones are all gross errors.
+        HistoryError: the history has fewer than two readings, or its newest ones are gross errors.
     """
     header = subject.model.header
     history = subject.history
@@ -84,10 +84,10 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
             "bring a longer history"
         )
     first, trained_on = _tail(history, header.span[1], settings)
-    believed = history.believed[first:]
-    if not believed.any():
+    judging = history.judging[first:]
+    if not judging.any():
         raise HistoryError(
-            f"series {history.series!r}: its newest readings ({len(believed)}) are all gross errors: "
+            f"series {history.series!r}: its newest readings ({len(judging)}) are gross errors, or follow one: "
             "bring a longer history, or check the sensor"
         )
     extended = with_next(history, header)
@@ -97,11 +97,11 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
     answers = expert_answers(subject.model, subject.shared, grid, first, settings.experts)
     blend = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
     return Review(
-        ts=history.ts[first:][believed],
-        actual=history.values[first:, 0][believed],
-        answer=blend.yhat[:-1][believed],
-        last=history.values[first - 1 : -1, 0][believed],
-        weights=blend.weights[:-1][believed],
+        ts=history.ts[first:][judging],
+        actual=history.values[first:, 0][judging],
+        answer=blend.yhat[:-1][judging],
+        last=history.values[first - 1 : -1, 0][judging],
+        weights=blend.weights[:-1][judging],
         half_width=header.half_width,
         level=header.level,
         gap_ms=(max_gap + 1.5) * header.step_ms,
@@ -142,7 +142,7 @@ def autocorrelation(errors: Float) -> Float:
 def _tail(history: History, trained_until: int, settings: Settings) -> tuple[int, bool]:
     """Return the first reading to review, and whether the model was trained on it."""
     newer = history.ts > trained_until
-    if np.count_nonzero(newer & history.believed) >= MIN_ROWS:
+    if np.count_nonzero(newer & history.judging) >= MIN_ROWS:
         return max(1, int(np.argmax(newer))), False
     first = max(1, len(history) - max(1, int(settings.train.test * len(history))))
     return first, bool(history.ts[first] <= trained_until)

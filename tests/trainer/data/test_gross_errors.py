@@ -84,7 +84,7 @@ def test_a_sound_history_has_other_values_in_the_place_of_errors() -> None:
     given = History("s", ("value", "wind"), HOURS * HOUR, values)
     made = without_gross_errors(given)
     assert [5 * HOUR, 6 * HOUR] == made.left_out.tolist()
-    assert [5, 6] == np.flatnonzero(~made.believed).tolist()
+    assert [5, 6, 7] == np.flatnonzero(~made.judging).tolist()
     np.testing.assert_allclose(np.interp([5, 6], [4, 7], WAVE[[4, 7]]), made.values[[5, 6], 0])
     assert made.values[9, 1] == pytest.approx(values[[8, 10], 1].mean())
     assert 1200 == len(made)

@@ -1,5 +1,7 @@
 """The gate keeps to its rule, and compares on the same unseen readings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,14 @@ def test_the_champion_is_judged_only_by_readings_newer_than_it_was_trained_on() 
     late = comparison_of(given, 40, model, trained_until(len(given) - 3))
     assert CHAMPION not in late.answers
     assert len(late.actual) == 40
+
+
+def test_neither_a_gross_error_nor_the_reading_after_it_judges() -> None:
+    """The value in the place of the error lies between its neighbours, so it would reveal half of the next reading."""
+    given = history(gap_share=0)
+    given = replace(given, left_out=given.ts[[50, 51]])
+    compared = comparison_of(given, 40, make_model("s", step_ms=STEP))
+    assert np.delete(given.values[40:, 0], [10, 11, 12]).tolist() == compared.actual.tolist()
 
 
 def test_mase_is_measured_by_the_part_before_the_tail() -> None:

@@ -95,7 +95,7 @@ def test_a_broken_sensor_at_the_end_leaves_the_readings_before_it() -> None:
 def test_a_history_that_ends_with_gross_errors_alone_is_refused_with_the_remedy() -> None:
     """There is nothing to draw; `report --all` notes it and goes on."""
     history = make_history()
-    with pytest.raises(HistoryError, match=r"its newest readings \(13\) are all gross errors: bring a longer history"):
+    with pytest.raises(HistoryError, match=r"its newest readings \(13\) are gross errors, or follow one: bring"):
         reviewed(make_version(), replace(history, left_out=history.ts[-TAIL:]))
 
 
