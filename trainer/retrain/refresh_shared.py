@@ -12,10 +12,10 @@ from tidecast.models.cohorts import by_cohort
 from tidecast.models.model import Model
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings
+from tidecast.settings import Settings, TrainSettings
 from trainer.data.gross_errors import without_gross_errors
 from trainer.fit.own_networks import CORES
-from trainer.fit.training_set import MIN_READINGS, TrainingSet, Untrainable, on_grid, prepare
+from trainer.fit.training_set import MIN_READINGS, TrainingSet, Untrainable, on_grid, prepare, split
 from trainer.shared_networks import (
     MAX_EXAMPLES,
     MIN_EXAMPLES,
@@ -50,7 +50,7 @@ def refresh_shared(histories: Sequence[History], settings: Settings, store: Mode
     for cohort, members in by_cohort(able, _target_and_step, networks).items():
         before = time.monotonic()
         network = networks.get(cohort)
-        if is_due(members, network):
+        if is_due(members, network, settings.train):
             most = _examples_that_fit(members, settings, left_s)
             if most:
                 training_sets = [_prepared(member, settings) for member in representatives(members)]
@@ -63,15 +63,21 @@ def refresh_shared(histories: Sequence[History], settings: Settings, store: Mode
         left_s -= time.monotonic() - before
 
 
-def is_due(members: Sequence[History], network: Model | None) -> bool:
-    """Return whether a cohort's network is missing or stale: new readings are a fifth of those it was trained on."""
-    readings = sum(map(len, members))
+def is_due(members: Sequence[History], network: Model | None, settings: TrainSettings) -> bool:
+    """Return whether a cohort's network is missing or stale: it could learn from a fifth as many readings more.
+
+    Args:
+        members: the series of the cohort.
+        network: its present network.
+        settings: the share of the newest readings that judge: no network learns from them.
+    """
     if not has_enough(members):
         return False
     if network is None:
         return True
     learned = sum(int(np.searchsorted(member.ts, network.header.span[1], side="right")) for member in members)
-    return readings - learned >= STALE * learned
+    learnable = sum(split(len(member), settings)[1] for member in members)
+    return learnable - learned >= STALE * learned
 
 
 def _examples_that_fit(members: Sequence[History], settings: Settings, left_s: float) -> int:

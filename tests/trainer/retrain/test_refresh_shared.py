@@ -8,7 +8,7 @@ import pytest
 from tests.harness.models import make_model
 from tidecast.files.history import History
 from tidecast.models.store import ModelStore
-from tidecast.settings import Settings
+from tidecast.settings import Settings, TrainSettings
 from trainer import shared_networks
 from trainer.fit.training_set import TrainingSet
 from trainer.retrain import refresh_shared as module
@@ -39,24 +39,24 @@ def network(knows: int, **changed: Any) -> Any:
     return make_model(NAME, step_ms=HOUR, span=(0, HOUR * (knows - 1)), **changed)
 
 
-@pytest.mark.parametrize(("knows", "expected"), [(251, False), (250, True), (10, True)])
+@pytest.mark.parametrize(("knows", "expected"), [(201, False), (200, True), (10, True)])
 def test_a_network_is_due_once_a_fifth_as_much_is_new_as_it_has_learned_from(knows: int, expected: bool) -> None:
-    """Over all its series together."""
-    assert expected == is_due(members(), network(knows))
+    """Over all its series together; the newest 60 of their 300 readings judge, so it would not learn from them."""
+    assert expected == is_due(members(), network(knows), TrainSettings())
 
 
 @pytest.mark.parametrize(("given", "expected"), [((1, 300), True), ((3, 60), False)])
 def test_where_there_is_none_there_must_be_enough_to_learn_from(given: tuple[int, int], expected: bool) -> None:
     """Readings of all series together."""
-    assert expected == is_due(members(*given), None)
+    assert expected == is_due(members(*given), None, TrainSettings())
 
 
 def test_a_network_is_trained_once_and_only_where_the_time_suffices(settings: Settings, store: ModelStore) -> None:
-    """By the measured time of an example; the next run finds it fresh."""
+    """By the measured time of an example; the next run, with a few readings more, finds it fresh."""
     refresh_shared(members(), settings, store, 0.01)
     assert [] == store.shared.series()
-    for _ in range(2):
-        refresh_shared(members(), settings, store, 60)
+    for readings in (300, 310):
+        refresh_shared(members(readings=readings), settings, store, 60)
     assert [1] == store.shared.versions(NAME)
 
 
