@@ -46,9 +46,9 @@ class Addresses:
         """Return the fields of many readings; the first has the number `start`."""
         return entries_of(readings, start, now_ms=_now_ms(), most_bytes=self._most_bytes)
 
-    def known_entry(self, series: str, values: Values, ts: Time) -> Entry:
+    def known_entry(self, series: str, values: Values, ts: Time, known_at: Time | None) -> Entry:
         """Return the stream and the fields of values that are known ahead."""
-        return self._known, known_entry_of(series, values, ts, most_bytes=self._most_bytes)
+        return self._known, known_entry_of(series, values, ts, known_at, most_bytes=self._most_bytes)
 
     def keys_of(self, fields: Fields) -> Keys:
         """Return the keys of a reading's partition."""

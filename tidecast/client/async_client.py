@@ -130,9 +130,9 @@ class AsyncClient:
                 await asyncio.sleep(LOOK_EVERY_S)
         return True
 
-    async def push_known(self, series: str, values: Values, ts: Time) -> str:
+    async def push_known(self, series: str, values: Values, ts: Time, known_at: Time | None = None) -> str:
         """Push values that are known ahead; see `Client.push_known`."""
-        key, fields = self._at.known_entry(series, values, ts)
+        key, fields = self._at.known_entry(series, values, ts, known_at)
         connection = await self._checked()
         kept = self._at.known_kept
         async with async_left_if_stale(connection):

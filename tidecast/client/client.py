@@ -162,7 +162,7 @@ class Client:
                 time.sleep(LOOK_EVERY_S)
         return True
 
-    def push_known(self, series: str, values: Values, ts: Time) -> str:
+    def push_known(self, series: str, values: Values, ts: Time, known_at: Time | None = None) -> str:
         """Push values that are known ahead of the readings of a time; return the id of their entry.
 
         A later push for the same time corrects them. Forecasts of readings that arrive from now on use them.
@@ -171,12 +171,13 @@ class Client:
             series: a series, or a pattern such as `shop-*`.
             values: a number for each field, such as `{"price": 43.1}`.
             ts: the time that the values are for, as in `push`; it may lie far ahead.
+            known_at: since when they are known, such as the time of a weather forecast; None: since this push.
 
         Raises:
             BadReading: a worker would refuse the values; they were not sent.
             SettingsError, ClosedError, RedisError: as for `push`. It is safe to repeat the call.
         """
-        key, fields = self._at.known_entry(series, values, ts)
+        key, fields = self._at.known_entry(series, values, ts, known_at)
         kept = self._at.known_kept
         connection = self._checked()
         with left_if_stale(connection):

@@ -48,19 +48,22 @@ def entry_of(series: str, values: Values, ts: Time | None, *, now_ms: int, most_
     return fields
 
 
-def known_entry_of(series: str, values: Values, ts: Time, *, most_bytes: int) -> Fields:
+def known_entry_of(series: str, values: Values, ts: Time, known_at: Time | None, *, most_bytes: int) -> Fields:
     """Return the fields of values that are known ahead, as they are sent.
 
     Args:
         series: a series, or a pattern such as `shop-*`.
         values: a number for each field; a plain number is the field `value`.
         ts: the time that the values are for.
+        known_at: since when they are known; None: since their entry.
         most_bytes: how large an entry may be.
 
     Raises:
         BadReading: the worker would refuse the entry; the message is the one of its dead letter.
     """
     fields = _fields(series, values, ts)
+    if known_at is not None:
+        fields[b"known_at"] = _time(known_at)
     parse_known(fields, most_bytes)
     return fields
 

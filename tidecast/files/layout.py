@@ -79,26 +79,36 @@ def layout_of(table: Table, selection: Selection) -> TableLayout:
     return TableLayout(time, series, used, False, (called, *features), (*notes, *_unused(rest, used)))
 
 
-def fields_of(table: Table, series_column: str | None, others: Sequence[str]) -> TableLayout:
+def fields_of(
+    table: Table, selection: Selection, others: Sequence[str] = (), *, may_lack_series: bool = False
+) -> TableLayout:
     """Return the layout of a table in which every column of numbers is a field.
 
     Args:
         table: the table.
-        series_column: the column with the names of the series; None: the usual ones, if the table has one.
+        selection: the named columns; a target and features are the only fields then.
         others: the names of columns that are not fields.
+        may_lack_series: whether the named column of the series' names may be missing.
 
     Raises:
-        HistoryError: the table has no time column or no column of numbers, or lacks the named column.
+        HistoryError: the table has no time column or no column of numbers, or lacks a named column.
     """
-    other = [_find(list(table.columns), (name,)) for name in others]
-    rest = replace(table, columns={name: column for name, column in table.columns.items() if name not in other})
+    columns = {name: column for name, column in table.columns.items() if name.casefold() not in others}
+    rest = replace(table, columns=columns)
     time = _time(rest)
-    series = _series(rest, time, series_column)
+    named = selection.series
+    if named is not None and may_lack_series and _find(list(rest.columns), (plain_name(named).casefold(),)) is None:
+        named = None
+    series = _series(rest, time, named)
     names = [name for name in rest.columns if name not in (time, series)]
-    fields = tuple(name for name in names if _is_value(name) and _is_numeric(rest.columns[name]))
-    if not fields:
+    numeric = [name for name in names if _is_value(name) and _is_numeric(rest.columns[name])]
+    if not numeric:
         raise HistoryError(f"{table.source} has no column of numbers among {_listed(table.columns)}: add one")
-    _check_commas(table, names, fields)
+    _check_commas(table, names, numeric)
+    chosen = (selection.target,) if selection.target is not None else ()
+    if not (_are(selection.features, ALL) or _are(selection.features, NONE)):
+        chosen = (*chosen, *selection.features)
+    fields = tuple(dict.fromkeys(_asked(table, "field", name, numeric) for name in chosen)) or tuple(numeric)
     return TableLayout(time, series, fields, False, fields, _unused(names, fields))
 
 

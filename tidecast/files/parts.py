@@ -84,17 +84,27 @@ def _rows(table: Table, layout: TableLayout) -> TableRows:
     return TableRows(names, codes, times, values, bad)
 
 
-def _times(table: Table, layout: TableLayout) -> Times:
-    """Read the time column; a bad time refuses its series, or the whole file if it has a single series."""
-    column = table.columns[layout.time]
+def times_of(table: Table, name: str) -> Times:
+    """Read a column of times; single bad cells are only marked.
+
+    Raises:
+        HistoryError: the column cannot hold times, or its numbers are not epochs.
+    """
+    column = table.columns[name]
     if not column.holds_times:
         raise HistoryError(
-            f"column {layout.time!r} of {table.source} holds {column.type_name}, not times: write ISO-8601 or epochs"
+            f"column {name!r} of {table.source} holds {column.type_name}, not times: write ISO-8601 or epochs"
         )
     times = column.times()
     if times.fault:
         row, reason = times.fault
-        raise HistoryError(f"{table.row(row)}: {layout.time} {table.cell(layout.time, row)} {reason}")
+        raise HistoryError(f"{table.row(row)}: {name} {table.cell(name, row)} {reason}")
+    return times
+
+
+def _times(table: Table, layout: TableLayout) -> Times:
+    """Read the time column; a bad time refuses its series, or the whole file if it has a single series."""
+    times = times_of(table, layout.time)
     if times.bad.all() or (layout.series is None and times.bad.any()):
         raise HistoryError(_time_fault(table, layout.time, times.kind, int(np.argmax(times.bad))))
     return times
@@ -143,8 +153,15 @@ def _utc(rows: TableRows, zone: ZoneInfo | None) -> tuple[TableRows, tuple[str, 
     return replace(rows, times=replace(rows.times, ms=localised.ms)), tuple(notes)
 
 
-def check_panel(table: Table, layout: TableLayout, rows: TableRows) -> None:
-    """Raise a HistoryError if so many times repeat within a series that it must contain several series."""
+def check_panel(table: Table, layout: TableLayout, rows: TableRows, *, has_target: bool = True) -> None:
+    """Raise a HistoryError if so many times repeat within a series that it must contain several series.
+
+    Args:
+        table: the table.
+        layout: its columns.
+        rows: its rows.
+        has_target: whether the first column of values is certainly a measurement, unless each is a series.
+    """
     if panel.is_few(_repeated(rows), len(rows.codes)):
         return
     moments = panel.paired(rows.codes, np.unique(rows.times.ms, return_inverse=True)[1])
@@ -154,7 +171,7 @@ def check_panel(table: Table, layout: TableLayout, rows: TableRows) -> None:
     repeated = panel.repeats(moments)
     if panel.is_few(repeated, len(kept)):
         return
-    known = {layout.time, layout.series} | (set() if layout.wide else {layout.values[0]})
+    known = {layout.time, layout.series} | ({layout.values[0]} if has_target and not layout.wide else set())
     candidates = {name: codes for name, codes in columns.items() if name and name not in known}
     distinguishing = panel.distinguishing_columns(moments, _without_measurements(table, candidates), kept)
     within = "" if layout.series is None else " of their series"
@@ -177,15 +194,20 @@ def _within_milliseconds(rows: TableRows) -> bool:
     return bool((same & (np.diff(rows.times.below[order]) != 0)).any())
 
 
-def _by_series(rows: TableRows) -> Int64:
+def grouped(codes: Int64, count: int) -> list[Int64]:
+    """Return the rows of each of `count` series, in file order."""
+    return np.split(_by_series(codes, count), np.cumsum(np.bincount(codes, minlength=count))[:-1])
+
+
+def _by_series(codes: Int64, count: int) -> Int64:
     """Return the order of the rows by series, in file order within each series."""
     # NumPy sorts small integers in one pass.
-    return np.argsort(rows.codes.astype(np.min_scalar_type(len(rows.names))), kind="stable")
+    return np.argsort(codes.astype(np.min_scalar_type(count)), kind="stable")
 
 
 def _repeated(rows: TableRows) -> int:
     """Count the rows that repeat a time within their series."""
-    order = _by_series(rows)
+    order = _by_series(rows.codes, len(rows.names))
     codes = rows.codes[order]
     steps = np.diff(rows.times.ms[order])[codes[1:] == codes[:-1]]
     if (steps > 0).all():  # the usual case
@@ -246,9 +268,7 @@ def _long(table: Table, layout: TableLayout, rows: TableRows) -> Iterator[Series
     faulty = np.flatnonzero(rows.bad.any(axis=1) | rows.times.bad)
     codes, first = np.unique(rows.codes[faulty], return_index=True)
     first_faulty = dict(zip(codes.tolist(), faulty[first].tolist(), strict=True))
-    ends = np.cumsum(np.bincount(rows.codes, minlength=len(rows.names)))
-    by_series = np.split(_by_series(rows), ends[:-1])
-    for code, (name, mine) in enumerate(zip(rows.names, by_series, strict=True)):
+    for code, (name, mine) in enumerate(zip(rows.names, grouped(rows.codes, len(rows.names)), strict=True)):
         fault = _name_fault(table, name)
         if fault is None and code in first_faulty:
             fault = row_fault(table, layout, rows, first_faulty[code])

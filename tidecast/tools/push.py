@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 from tidecast.client import Client
@@ -13,10 +13,14 @@ from tidecast.client.addresses import PIPELINE
 from tidecast.errors import BadReading, SettingsError
 from tidecast.files.following import follow
 from tidecast.files.history import Histories, counted
-from tidecast.files.layout import ALL, Selection
+from tidecast.files.known import KNOWN_AT, known_rows
+from tidecast.files.layout import Selection, fields_of
 from tidecast.files.pipe import descriptor_of
 from tidecast.files.readings import Row, in_order, readings_in
 from tidecast.files.refusal import Refusal, print_notes, print_refused
+from tidecast.files.tables import read_tables
+from tidecast.files.zones import zone_of
+from tidecast.models.known.values import ALWAYS
 from tidecast.moments import wire_time
 
 _SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
@@ -97,20 +101,21 @@ def push_known_file(
     Args:
         client: pushes the values.
         source: as for `push_file`, read to its end.
-        selection: the named columns; by default all numeric ones.
+        selection: the named columns; by default all numeric ones. Without a column of series the values are for all.
         pushed: updated with the number of rows and the refused series.
         time_zone: the zone of times without an offset; None: UTC.
 
     Raises:
         HistoryError: the file cannot be read; the message names the row and the remedy.
     """
-    histories = readings_in(source, replace(selection, features=selection.features or (ALL,)), time_zone)
-    print_notes(histories.all_notes)
-    pushed.refuse(histories.refused)
-    for row in in_order(histories.accepted):
-        with _refusing(row, pushed):
-            client.push_known(row.series, row.values, wire_time(row.ts))
-            pushed.count += 1
+    zone = zone_of(time_zone)
+    for table in read_tables([source]):
+        layout = fields_of(table, selection, (KNOWN_AT,))
+        print_notes(f"{table.source}: {note}" for note in layout.notes)
+        for series, ts, values, known_at in known_rows(table, layout, zone).in_order():
+            with _refusing(series, pushed):
+                client.push_known(series, values, wire_time(ts), None if known_at == ALWAYS else known_at)
+                pushed.count += 1
     pushed.sum_up()
 
 
@@ -163,18 +168,18 @@ def _push(client: Client, rows: list[Row], pushed: PushResult) -> None:
 
 
 def _push_one(client: Client, row: Row, pushed: PushResult) -> None:
-    with _refusing(row, pushed):
+    with _refusing(row.series, pushed):
         client.push(row.series, row.values, wire_time(row.ts))
         pushed.count += 1
 
 
 @contextmanager
-def _refusing(row: Row, pushed: PushResult) -> Iterator[None]:
+def _refusing(series: str, pushed: PushResult) -> Iterator[None]:
     """Report a row that the client refuses, unless one of its series was refused for the same reason."""
     try:
         yield
     except BadReading as exc:
-        cause = row.series, exc.reason
+        cause = series, exc.reason
         if cause not in pushed.repeated:
-            pushed.refuse([Refusal(row.series, str(exc))])
+            pushed.refuse([Refusal(series, str(exc))])
         pushed.repeated[cause] += 1

@@ -119,12 +119,9 @@ def _is_written(column: pd.Series) -> bool:
 
 
 def _each(column: pd.Series, write: Callable[[Any], str]) -> pd.Series:
-    cells = [None if _is_missing(cell) else write(cell) for cell in column.tolist()]
+    missing = column.isna().tolist()
+    cells = [None if gone else write(cell) for cell, gone in zip(column.tolist(), missing, strict=True)]
     return pd.Series(cells, column.index, dtype=object)
-
-
-def _is_missing(cell: Any) -> bool:
-    return cell is None or (types.is_scalar(cell) and bool(pd.isna(cell)))
 
 
 def _number_text(cell: Any) -> str:

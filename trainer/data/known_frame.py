@@ -1,22 +1,20 @@
-"""Read values that are known ahead from a frame."""
+"""Read values that are known ahead from a frame, as strictly as from a file."""
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from tidecast.arrays import Float, Int64
 from tidecast.errors import HistoryError
-from tidecast.files.layout import TIME
-from tidecast.files.tables import plain_name
-from tidecast.models.known.values import ALWAYS, KnownValues
+from tidecast.files.known import KNOWN_AT, known_rows
+from tidecast.files.layout import TableLayout
+from tidecast.files.tables import Table
+from tidecast.models.known.values import KnownValues
 from tidecast.suggestions import listed
 from trainer.data import frame_cells as cells
-from trainer.data.foreign_frames import pandas_frame
 from trainer.data.frame_columns import find, series_of, time_of
+from trainer.data.frame_table import THE_FRAME, columns_of, table_of, without_command_options
 
-KNOWN_AT = "known_at"  # the column with the moments since which values are known
-ALL_SERIES = "*"
+_FUTURE = "the frame of known values"
 
 
 def read_known(
@@ -36,75 +34,45 @@ def read_known(
         HistoryError: the frame cannot be read.
     """
     values = KnownValues()
-    table = _table(frame)
-    time, series, fields = _layout(table, series_column, time_column)
+    given = columns_of(frame, _FUTURE)[0]
+    time, series, fields = _layout(given, series_column, time_column)
     if not fields:
-        raise HistoryError(f"the frame of known values has no column of numbers among {listed(list(table.columns))}")
-    if history is not None:
-        readings = _table(history)
-        own_time, own_series, _ = _layout(readings, series_column, time_column)
-        shared = [name for name in fields if name in readings.columns]
-        _add(values, readings, own_time, own_series, shared)
-    _add(values, table, time, series, fields)
+        raise HistoryError(f"{_FUTURE} has no column of numbers among {listed(list(given.columns))}: add one")
+    with without_command_options():
+        if history is not None:
+            readings = columns_of(history)[0]
+            own_time, own_series, _ = _layout(readings, series_column, time_column)
+            shared = [name for name in fields if name in readings.columns]
+            if shared:
+                table, layout = _table(readings, own_time, own_series, shared, THE_FRAME)
+                known_rows(table, layout, None).add_to(values)
+        table, layout = _table(given, time, series, fields, _FUTURE)
+        known_rows(table, layout, None).add_to(values)
     return values
 
 
-def _table(frame: Any) -> pd.DataFrame:
-    converted = pandas_frame(frame, "the frame of known values")
-    table = converted.to_frame() if isinstance(converted, pd.Series) else converted
-    if isinstance(table.index, pd.DatetimeIndex):
-        table = table.reset_index(names=TIME[0])
-    elif table.index.names != [None]:
-        table = table.reset_index()
-    return table.set_axis([plain_name(str(name)) for name in table.columns], axis=1).reset_index(drop=True)
-
-
 def _layout(
-    table: pd.DataFrame, series_column: str | None, time_column: str | None
+    frame: pd.DataFrame, series_column: str | None, time_column: str | None
 ) -> tuple[str, str | None, list[str]]:
-    """Return the columns of the times and of the series, and those that hold numbers."""
-    known_at = find(list(table.columns), (KNOWN_AT,))
-    rest = table.drop(columns=[known_at] if known_at else [])
-    time = time_of(rest, time_column if time_column is None or find(list(rest.columns), (time_column,)) else None)
-    named = series_column if series_column and find(list(rest.columns), (series_column,)) else None
-    series = series_of(rest, time, named)
-    fields = [name for name in rest.columns if name not in (time, series) and cells.holds_numbers(rest[name])]
+    """Return the columns of the times and of the series, and those that hold numbers; a named one may be missing."""
+    rest = frame.drop(columns=[name for name in frame.columns if name.casefold() == KNOWN_AT])
+    names = list(rest.columns)
+    time = time_of(rest, time_column if time_column and find(names, (time_column,)) else None)
+    series = series_of(rest, time, series_column if series_column and find(names, (series_column,)) else None)
+    fields = [name for name in names if name not in (time, series) and cells.holds_numbers(rest[name])]
     return time, series, fields
 
 
-def _add(values: KnownValues, table: pd.DataFrame, time: str, series: str | None, fields: list[str]) -> None:
-    ts = _moments(table[time], time)
-    known_at = find(list(table.columns), (KNOWN_AT,))
-    moments = np.full(len(table), ALWAYS) if known_at is None else _moments(table[known_at], known_at, ALWAYS)
-    sources = pd.Series(ALL_SERIES, table.index) if series is None else cells.names(table[series]).fillna(ALL_SERIES)
-    for source, rows in sources.groupby(sources).groups.items():
-        at = table.index.get_indexer(rows)
-        for name in fields:
-            numbers = _numbers(name, table[name].iloc[at])
-            there = np.isfinite(numbers)
-            values.add(str(source), name, ts[at][there], numbers[there], moments[at][there])
-
-
-def _moments(column: pd.Series, name: str, missing: int | None = None) -> Int64:
-    """Return a column of times in epoch milliseconds; without an offset they are in UTC."""
-    try:
-        plain = cells.times(name, column)
-        given = plain if not pd.api.types.is_integer_dtype(plain.dtype) else pd.to_datetime(plain, unit="ms", utc=True)
-        times = pd.to_datetime(given, utc=True)
-    except (ValueError, TypeError, OverflowError) as exc:
-        raise HistoryError(f"column {name!r} of the known values holds no times: write ISO-8601 ({exc})") from exc
-    absent = times.isna().to_numpy()
-    if absent.any() and missing is None:
-        raise HistoryError(f"column {name!r} of the known values lacks {int(absent.sum())} times: add them")
-    ms = times.dt.as_unit("ms").astype("int64").to_numpy()
-    return np.where(absent, missing or 0, ms)
-
-
-def _numbers(name: str, column: pd.Series) -> Float:
-    try:
-        numbers = pd.to_numeric(cells.numbers(name, column)).to_numpy(np.float64, na_value=np.nan)
-    except ValueError as exc:
-        raise HistoryError(f"column {name!r} of the known values holds text: {exc}") from exc
-    if np.isinf(numbers).any():
-        raise HistoryError(f"column {name!r} of the known values holds infinity: write finite numbers, or nothing")
-    return numbers
+def _table(
+    frame: pd.DataFrame, time: str, series: str | None, fields: list[str], called: str
+) -> tuple[Table, TableLayout]:
+    """Return the columns of a frame in the types that the file reader accepts."""
+    columns = {}
+    for name in frame.columns:
+        if name == time or name.casefold() == KNOWN_AT:
+            columns[name] = cells.times(name, frame[name])
+        elif name == series:
+            columns[name] = cells.names(frame[name])
+        else:
+            columns[name] = cells.numbers(name, frame[name]) if name in fields else cells.other(frame[name])
+    return table_of(pd.DataFrame(columns), called), TableLayout(time, series, tuple(fields), False, tuple(fields))

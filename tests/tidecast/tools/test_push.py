@@ -15,7 +15,7 @@ from tidecast.errors import SettingsError
 from tidecast.files.layout import Selection
 from tidecast.files.readings import Row
 from tidecast.settings import Settings
-from tidecast.tools.push import PushResult, paced, parse_speed, push_file
+from tidecast.tools.push import PushResult, paced, parse_speed, push_file, push_known_file
 
 CSV = "series,timestamp,value\na,2023-11-14T22:13:20Z,1.50\nb,2023-11-14T22:14:20Z,2.5\na,2023-11-14T22:14:20Z,3.5\n"
 AT = 1_700_000_000_000
@@ -37,9 +37,24 @@ def push(client: Client, source: str, *, speed: float | None = None, pauses: lis
     return pushed
 
 
-def sent(redis: Redis) -> list[dict[str, str]]:
-    """Return the fields of all readings on the stream."""
-    return [{k.decode(): v.decode() for k, v in fields.items()} for _, fields in redis.xrange("readings")]
+def sent(redis: Redis, stream: str = "readings") -> list[dict[str, str]]:
+    """Return the fields of all entries on a stream."""
+    return [{k.decode(): v.decode() for k, v in fields.items()} for _, fields in redis.xrange(stream)]
+
+
+def test_a_file_of_known_values_is_pushed_as_training_reads_it(client: Client, redis: Redis, tmp_path: Path) -> None:
+    """A row needs one of the fields; without a column of series the values are for all."""
+    (tmp_path / "p.csv").write_text("series,ts,price,plan,known_at\nb*,2030-01-02,,2,\na,2030-01-01,1,,2029-12-31\n")
+    (tmp_path / "q.csv").write_text("ts,price\n2030-01-03,3\n")
+    pushed = PushResult()
+    for name in "pq":
+        push_known_file(client, str(tmp_path / f"{name}.csv"), Selection(), pushed)
+    assert (3, []) == (pushed.count, pushed.refused)
+    assert [
+        {"series": "a", "ts": "1893456000000", "price": "1.0", "known_at": "1893369600000"},
+        {"series": "b*", "ts": "1893542400000", "plan": "2.0"},
+        {"series": "*", "ts": "1893628800000", "price": "3.0"},
+    ] == sent(redis, "known")
 
 
 @pytest.mark.parametrize("name", ["readings.csv", "readings.csv.gz", "-"])

@@ -32,6 +32,11 @@ def frame(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"ds": ["2024-01-01 00:00", "2024-01-01 01:00"], **columns})
 
 
+def of_times(*times: Any) -> pd.DataFrame:
+    """Return a frame with a price for each of these times."""
+    return pd.DataFrame({"ds": times, "price": 1.0})
+
+
 def at(hour: int) -> int:
     """Return epoch milliseconds of an hour."""
     return int(BEGIN.timestamp() * 1000) + hour * HOUR
@@ -50,6 +55,7 @@ def test_a_frame_gives_a_field_for_each_column_of_numbers() -> None:
     assert (1.0, 7.0) == (seen(values, 0), seen(values, 0, name="plan"))
     assert 2.0 == seen(values, 1, series="b7")
     assert 5.0 == seen(read_known(frame(price=[4.0, 5.0]).set_index("ds")), 1, series="any")
+    assert 1.0 == seen(read_known(of_times(at(0) // 1000, at(1) // 1000)), 1)
 
 
 def test_a_frame_may_say_since_when_a_value_is_known() -> None:
@@ -99,11 +105,21 @@ def test_a_file_of_known_values_with_a_bad_cell_is_refused_with_the_row(tmp_path
     for cells, sentence in (
         ("x,2024-01-01", "row 3.*price 'x'"),
         ("1,tomorrow", "row 3.*known_at 'tomorrow' is not a time"),
+        ("1,20240101", "row 3.*known_at '20240101' looks like a date: write 2024-01-01"),
     ):
         (tmp_path / "a.csv").write_text("ds,y\n2024-01-01,1\n")
         (tmp_path / "p.csv").write_text(f"ds,price,known_at\n2024-01-01,2,\n2024-01-02,{cells}\n")
         with pytest.raises(HistoryError, match=sentence):
             read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
+
+
+def test_the_named_column_of_the_series_is_found_in_any_case(tmp_path: Path, settings: Settings) -> None:
+    """Otherwise the values would be for all series, and each series would get those of another."""
+    (tmp_path / "a.csv").write_text("Shop,ts,y\na,2024-01-01,1\nb,2024-01-01,1\n")
+    (tmp_path / "p.csv").write_text("shop,ts,price\na,2024-01-01,2\nb,2024-01-01,3\n")
+    source = Source((str(tmp_path / "a.csv"),), series_column="SHOP", future=(str(tmp_path / "p.csv"),))
+    known = [history.known.values for history in read_source(source, settings).accepted if history.known]
+    assert [2.0, 3.0] == [seen(values, 0, series=series) for values, series in zip(known, "ab", strict=True)]
 
 
 def test_known_values_of_other_series_alone_are_refused(tmp_path: Path, settings: Settings) -> None:
@@ -130,13 +146,25 @@ def test_the_readings_give_the_past_of_a_future_frame(convert: Callable[[pd.Data
         ([1, 2], "the frame of known values is of type list"),
         (frame(note=["x", "y"]), "the frame of known values has no column of numbers among ds, note"),
         (pd.DataFrame({"price": [1.0]}), "the frame has no time column among price"),
-        (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", "soon"]), "column 'ds' of the known values holds no times"),
-        (frame(price=[1.0, np.inf]), "column 'price' of the known values holds infinity"),
-        (frame(price=[1.0, 2.0]).assign(ds=["2024-01-01", None]), "column 'ds' of the known values lacks 1 times"),
+        (of_times("2024-01-01", "soon"), "row 2 of the frame of known values: ds 'soon' is not a time"),
+        (of_times("2024-01-01", None), "row 2 of the frame of known values has no ds"),
+        (of_times("01/02/2024", "02/02/2024"), "row 1 of .*: ds '01/02/2024' is not a time: write ISO-8601"),
+        (of_times("now", "2024-01-01"), "row 1 of .*: ds 'now' is not a time"),
+        (of_times(20240101, 20240102), "row 1 of .*: ds '20240101' looks like a date: write 2024-01-01"),
+        (frame(price=1.0, known_at="01/02/2024"), "row 1 of .*: known_at '01/02/2024' is not a time"),
+        (frame(price=1.0, known_at=20240101), "row 1 of .*: known_at '20240101' looks like a date"),
+        (frame(price=[1.0, np.inf]), "row 2 of .*: price 'inf' is infinite"),
+        (frame(price=[1.0, 1e300]), "row 2 of .*: price '1e.300' is beyond 3.4e38"),
+        (frame(price=1.0, Price=2.0), "the frame of known values has the column 'Price' twice"),
+        (
+            pd.concat([frame(shop=shop, price=shop + 0.5) for shop in (1, 2, 3)]),
+            "4 of 6 times in the frame of known values repeat, and column 'shop' distinguishes the rows: call it "
+            "'series'$",
+        ),
     ],
 )
 def test_a_bad_frame_is_refused(given: Any, sentence: str) -> None:
-    """Each message names the column."""
+    """As strictly as a file: a time that is read as another gives a forecast the value of another time."""
     with pytest.raises(HistoryError, match=sentence):
         read_known(given)
 

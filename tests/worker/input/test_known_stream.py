@@ -201,15 +201,16 @@ async def test_the_clients_check_values_as_the_worker_does(redis_server: Embedde
     """Both write the same entry; a time far ahead is allowed, and needed."""
     far = "2030-01-01T00:00:00Z"
     with Client(redis_server.url) as client:
-        client.push_known("shop-*", {"price": 4.5, "plan": 7}, far)
+        client.push_known("shop-*", {"price": 4.5, "plan": 7}, far, known_at=5)
         with pytest.raises(BadReading, match="ts 'soon' is not a time"):
             client.push_known("a", 1.0, "soon")
         with pytest.raises(BadReading, match="field 'price' is 'nan'"):
             client.push_known("a", {"price": float("nan")}, far)
     async with AsyncClient(redis_server.url) as client:
-        await client.push_known("shop-*", {"price": 4.5, "plan": 7}, far)
+        await client.push_known("shop-*", {"price": 4.5, "plan": 7}, far, known_at=5)
     (_, first), (_, second) = redis.xrange("known")
-    assert {b"series": b"shop-*", b"ts": far.encode(), b"price": b"4.5", b"plan": b"7.0"} == first == second
+    values = {b"price": b"4.5", b"plan": b"7.0"}
+    assert {b"series": b"shop-*", b"ts": far.encode(), **values, b"known_at": b"5"} == first == second
 
 
 def test_values_that_the_user_may_not_read_stop_no_forecast(worker: Worker, store: ModelStore, redis: Redis) -> None:
