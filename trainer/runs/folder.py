@@ -11,11 +11,14 @@
 Tasks only add files and never change one. So a task may run twice, and its second end has no effect.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,9 @@ from tidecast.durable import is_written, named_first, replace, write_new
 from trainer.runs.results import SeriesResult
 
 RUNS = "runs"
+LOCAL = "local-"  # begins the ids of runs in one process, which no other process continues
 ABANDONED_S = 7 * 86_400.0  # a run that nobody has continued for so long is removed
+BEGINNING_S = 600.0  # a run that has begun so lately may not hold its lock yet
 
 
 class RunFolder:
@@ -45,6 +50,17 @@ class RunFolder:
         """Make the folders; raise OSError if the store cannot be written."""
         for folder in (self._files, self._parts, self._results):
             folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold a lock on the folder within the block; it is released if the process is killed."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with suppress(OSError):  # the file system may have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
 
     def keep(self, content: bytes) -> str:
         """Write a model's file, and return its digest."""
@@ -94,7 +110,7 @@ class RunFolder:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Remove runs in which nothing has changed for a week, and what an interrupted removal has left.
+    """Remove the runs of killed processes, unless another process may continue them, and runs that rest for a week.
 
     Args:
         root: the directory of the store.
@@ -102,6 +118,19 @@ def remove_abandoned(root: Path) -> None:
     now = time.time()
     for run in (root / RUNS).glob("*/"):
         with suppress(FileNotFoundError):  # another process removes it
-            newest = max(path.stat().st_mtime for path in (run, *run.glob("*"), *run.glob("*/*")))
-            if run.name.startswith("removed-") or now - newest > ABANDONED_S:
+            idle_s = now - max(path.stat().st_mtime for path in (run, *run.glob("*"), *run.glob("*/*")))
+            is_left = run.name.startswith(LOCAL) and idle_s > BEGINNING_S and not _is_held(run)
+            if is_left or run.name.startswith("removed-") or idle_s > ABANDONED_S:
                 shutil.rmtree(run)
+
+
+def _is_held(run: Path) -> bool:
+    """Return whether a living process holds the lock on a run's folder, or the file system has no locks."""
+    descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from tidecast.files.history import History
@@ -15,7 +15,7 @@ from trainer.fit.own_networks import Fit
 from trainer.runs.driver import OnVerdicts
 from trainer.runs.driver_folder import DriverFolder
 from trainer.runs.engine import LocalEngine
-from trainer.runs.folder import RunFolder, remove_abandoned
+from trainer.runs.folder import LOCAL, RunFolder, remove_abandoned
 from trainer.runs.job import Job
 from trainer.runs.plan import plan_of
 from trainer.runs.results import SeriesResult
@@ -50,23 +50,24 @@ class LocalRun:
         self._parts: list[Sequence[Screened]] = []
         self._store = store
         self._networks: Mapping[Cohort, Model] = {}
-        self._folder = RunFolder(store.root, f"local-{os.urandom(8).hex()}")
+        self._folder = RunFolder(store.root, f"{LOCAL}{os.urandom(8).hex()}")
         self._place = Workplace(job, store, self._keep, fit, on_epoch)
         self.created_ms = job.created_ms
         self.plan = plan_of(histories, job, store, self._keep_part, force=force, train_cohorts=train_cohorts)
         self.engine = LocalEngine(self._train)
 
     def __enter__(self) -> Self:
-        with self._store.writing():
+        with self._store.writing(), ExitStack() as end:
             remove_abandoned(self._store.root)
+            end.callback(self._remove)
             self._folder.create()
+            end.enter_context(self._folder.held())
             self.driver_folder = DriverFolder(self._folder)
+            self._end = end.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder.path, ignore_errors=True)
-        with suppress(OSError):
-            self._folder.path.parent.rmdir()
+        self._end.close()
 
     def results(self, shard: str) -> None:
         """Return None: no other process has begun this run."""
@@ -78,6 +79,11 @@ class LocalRun:
     def use_networks(self, networks: Mapping[Cohort, Model]) -> None:
         """Let the series be trained with these networks of the cohorts."""
         self._networks = networks
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder.path, ignore_errors=True)
+        with suppress(OSError):
+            self._folder.path.parent.rmdir()
 
     def _keep_part(self, members: Sequence[Screened]) -> str:
         self._parts.append(members)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,18 @@ def test_runs_that_nobody_has_continued_for_a_week_are_removed(run: RunFolder, s
         os.utime(path, (0, 0))
     remove_abandoned(store.root)
     assert [run.path] == list(run.path.parent.iterdir())
+
+
+def test_the_run_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(store: ModelStore) -> None:
+    """Nobody continues a run within one process, and its models would fill the disk for a week."""
+    living, killed, begun = (RunFolder(store.root, f"local-{name}") for name in ("living", "killed", "begun"))
+    for folder in (living, killed, begun):
+        folder.create()
+    for path in (*living.path.rglob("*"), *killed.path.rglob("*"), living.path, killed.path):
+        os.utime(path, (time.time() - 700, time.time() - 700))
+    with living.held():
+        remove_abandoned(store.root)
+    assert {living.path, begun.path} == {*living.path.parent.iterdir()}
 
 
 def test_without_dask_the_remedy_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
