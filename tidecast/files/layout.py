@@ -230,7 +230,10 @@ def _features(
     asked = [_asked(table, "feature", name, rest) for name in selection.features]
     for name in asked:
         if name != target and not _is_numeric(table.columns[name]):
-            raise HistoryError(f"feature {name!r} of {table.source} holds text, not numbers: leave it out or encode it")
+            kind = table.columns[name].type_name
+            raise HistoryError(
+                f"feature {name!r} of {table.source} holds {kind}, not numbers: encode it or leave it out"
+            )
     return tuple(name for name in dict.fromkeys(asked) if name != target)
 
 

@@ -28,12 +28,20 @@ def read_parquet(source: str, data: bytes) -> tuple[tuple[str, ...], list[Column
             f"{source} is Parquet, which needs pyarrow: `pip install 'tidecast[train]'` brings it, or save it as CSV"
         ) from exc
     try:
-        table = pyarrow.parquet.read_table(pa.BufferReader(data))
+        with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
+            table = file.read()
         table.validate(full=True)
-        return tuple(table.column_names), [column_of(column) for column in table.columns]
+        order = _with_index_first(table.schema)
+        return tuple(table.column_names[i] for i in order), [column_of(table.column(i)) for i in order]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         why = str(exc).partition("\n")[0][:200]
         raise HistoryError(f"{source} is a damaged Parquet file ({why}): write or copy it again") from exc
+
+
+def _with_index_first(schema: Any) -> list[int]:
+    """Return the places of the columns, with those of a frame's index first, as CSV has them."""
+    index = (schema.pandas_metadata or {}).get("index_columns", ())
+    return sorted(range(len(schema)), key=lambda i: schema.field(i).name not in index)
 
 
 def column_of(array: Any) -> Column:
@@ -44,11 +52,13 @@ def column_of(array: Any) -> Column:
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
     kind = array.type
+    if pa.types.is_null(kind):
+        return Text([""] * len(array))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return Text(pc.fill_null(array, "").to_pylist())
     missing = np.array(pc.is_null(array, nan_is_null=True).to_pylist(), np.bool_)
     if pa.types.is_decimal(kind):
-        array = pc.cast(array, pa.float64(), safe=False)
+        array = pc.cast(pc.cast(array, pa.string()), pa.float64())  # the direct way rounds 3.3 to another double
     if pa.types.is_boolean(kind):
         array = pc.cast(array, pa.int8())
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):

@@ -15,7 +15,7 @@ from tidecast.files.layout import TableLayout
 from tidecast.files.tables import Table
 from tidecast.files.text import Text, is_missing, is_swallowed, is_too_long, why_no_number
 from tidecast.files.zones import to_utc
-from tidecast.wire.parsing import series_of
+from tidecast.wire.parsing import other_unit, series_of
 
 OR_NAME_IT = ", or name it with --series-column"  # the part of the message that applies only to commands
 CLOCK = frozenset(("hr", "hh", "h", "minute", "min", "mm", "second", "time", "clock", "period", "slot", "he"))
@@ -320,10 +320,12 @@ def _why_no_time(text: str, kind: Kind) -> str:
         return "goes on over several lines: close or remove its quote"
     moments = Text([text]).moments()
     other = Kind(int(moments.kinds[0]))
-    too_long = is_too_long(text)
-    if other is Kind.NONE and not too_long:
-        return "is not a time: write ISO-8601 such as 2024-05-01T12:00:00Z, or epoch seconds or milliseconds"
-    if too_long or not FIRST_MS <= moments.ms[0] < END_MS:
+    if other is Kind.NONE:
+        if unit := other_unit(text.removesuffix(".0").encode(errors="replace")):
+            return f"looks like {unit}: write milliseconds"
+        if not is_too_long(text):
+            return "is not a time: write ISO-8601 such as 2024-05-01T12:00:00Z, or epoch seconds or milliseconds"
+    if other is Kind.NONE or not FIRST_MS <= moments.ms[0] < END_MS:
         return _OUT_OF_RANGE
     return f"is {SPELLED[other]}, but the first time is {SPELLED[kind]}: write all of them alike"
 

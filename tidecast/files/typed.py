@@ -1,6 +1,7 @@
 """Typed columns, from Parquet files and frames."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,9 @@ from tidecast.arrays import Bools, Int64
 from tidecast.files.columns import Column, Kind, Moments, Numbers
 from tidecast.files.numbered import epochs
 from tidecast.wire.numbers import LARGEST
+
+_MOST_EXACT = {np.dtype(np.float16): 2**11, np.dtype(np.float32): 2**24}  # beyond, whole numbers are rounded
+_ROUNDED = "was rounded by its type, a short float: write the times as timestamps, int64 or double"
 
 
 class Numeric(Column):
@@ -48,8 +52,11 @@ class Numeric(Column):
         return Numbers(np.where(bad, np.nan, values), bad)
 
     def moments(self) -> Moments:
-        """Interpret the numbers as epochs."""
-        return epochs(np.where(self._missing, np.nan, self._values.astype(np.float64)))
+        """Interpret the numbers as epochs, unless their type has rounded them."""
+        values = np.where(self._missing, np.nan, self._values.astype(np.float64))
+        moments = epochs(values)
+        rounded = np.abs(values) > _MOST_EXACT.get(self._values.dtype, np.inf)
+        return replace(moments, fault=(int(np.argmax(rounded)), _ROUNDED)) if rounded.any() else moments
 
     def names(self) -> Sequence[str]:
         """Return the numbers as text; whole numbers without a decimal point."""

@@ -223,9 +223,8 @@ def _iso_ms(raw: bytes) -> int:
     except ValueError:  # a day that is not in the calendar
         moment = None
     if form is None or moment is None:
-        for other, unit in _OTHER_UNITS:
-            if other.fullmatch(raw):
-                raise BadReading("bad_ts", f"ts {quoted(raw)} looks like {unit}: send milliseconds")
+        if unit := other_unit(raw):
+            raise BadReading("bad_ts", f"ts {quoted(raw)} looks like {unit}: send milliseconds")
         raise BadReading(
             "bad_ts",
             f"ts {quoted(raw)} is not a time: send epoch milliseconds or ISO-8601 with an offset, "
@@ -241,6 +240,11 @@ def _sent(fields: Fields) -> str:
     names = [quoted(name) for name in fields if name != b"series"]
     more = ", …" if len(names) > _NAMES_SHOWN else ""
     return f" (sent: {', '.join(names[:_NAMES_SHOWN])}{more})" if names else ""
+
+
+def other_unit(raw: bytes) -> str | None:
+    """Return the unit of an epoch that is certainly not in milliseconds; None for any other text."""
+    return next((unit for form, unit in _OTHER_UNITS if form.fullmatch(raw)), None)
 
 
 def quoted(raw: bytes) -> str:

@@ -87,6 +87,8 @@ def times(name: str, column: pd.Series) -> pd.Series:
         return column
     if types.is_signed_integer_dtype(column.dtype):
         return column.astype("Int64")  # a message quotes its digits
+    if types.is_float_dtype(column.dtype):
+        return column  # of its own precision: the file reader refuses rounded times
     if _is_numeric(column) and not types.is_bool_dtype(column.dtype):
         return numbers(name, column)
     if _is_written(column):

@@ -11,6 +11,9 @@ import pyarrow.parquet
 GOOD = b"series,timestamp,value\na,2024-01-01,1\na,2024-01-02,2\n"
 
 
+DAYS = [f"2024-01-0{day}" for day in range(1, 4)]
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
     """One way in which a file can be broken."""
@@ -30,12 +33,18 @@ def parquet(**columns: Any) -> bytes:
     return sink.getvalue()
 
 
+def twice() -> bytes:
+    """Write a Parquet file with two columns of one name."""
+    sink = io.BytesIO()
+    arrays = [pa.array(DAYS), pa.array([1, 2, 3]), pa.array([4, 5, 6])]
+    pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, ["ts", "value", "value"]), sink)
+    return sink.getvalue()
+
+
 def long_form(*rows: str) -> bytes:
     """Write rows under the usual header."""
     return "\n".join(("series,timestamp,value", *rows, "")).encode()
 
-
-DAYS = [f"2024-01-0{day}" for day in range(1, 4)]
 
 FILES = [
     Broken("empty", b"", ("x.csv is empty", "header and rows")),
@@ -83,7 +92,13 @@ FILES = [
     Broken("unreadable time without series", b"ts,value\n2024-01-01,1\nsoon,2\n", ("row 3 of", "'soon'", "ISO-8601")),
     Broken("years for times", b"date,value\n1990,1\n1991,2\n", ("'1990' looks like a year", "1990-01-01")),
     Broken("compact dates", b"date,value\n20240101,1\n", ("'20240101' looks like a date", "2024-01-01")),
-    Broken("microseconds", b"ts,value\n1704067200000000,1\n", ("row 2 of", "seconds or milliseconds")),
+    Broken("microseconds", b"ts,value\n1704067200000000,1\n", ("row 2 of", "microseconds: write milliseconds")),
+    Broken(
+        "times of a short float",
+        parquet(ts=pa.array([1704067200.0], pa.float32()), value=[1]),
+        ("row 1 of", "'1704067200.0' was rounded", "int64"),
+    ),
+    Broken("a column twice in Parquet", twice(), ("has the column 'value' twice", "rename one")),
     Broken("beyond nanoseconds", b"ts,value\n9999-12-31,1\n", ("row 2 of", "1678 to 2261")),
     Broken("names in an unknown column", b"ts,plant,value\n" + b"2024-01-01,A,1\n2024-01-01,B,1\n" * 3, ("'series'",)),
     Broken(

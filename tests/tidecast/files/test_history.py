@@ -4,10 +4,12 @@ import gzip
 import io
 import sys
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -194,6 +196,15 @@ def test_reads_parquet(tmp_path: Path, times: Any) -> None:
     names = pa.array(["a", "a"]).dictionary_encode()
     history = one(tmp_path, parquet(series=names, timestamp=times, value=pa.array([1, None])), "x.parquet")
     assert ("a", [START], [[1.0]]) == (history.series, history.ts.tolist(), history.values.tolist())
+
+
+def test_numbers_and_times_of_parquet_are_read_to_the_last_bit(tmp_path: Path) -> None:
+    """A decimal is the nearest double; the index of a frame may hold its times as text; empty columns have any type."""
+    frame = pd.DataFrame({"value": [Decimal("3.30"), Decimal("-0.07")], "temp": [None, None]}, index=DAYS[:2])
+    sink = io.BytesIO()
+    frame.to_parquet(sink)
+    history = one(tmp_path, sink.getvalue(), features=("temp",))
+    assert ([START, START + DAY], [[3.3, 0.0], [-0.07, 0.0]]) == (history.ts.tolist(), history.values.tolist())
 
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:

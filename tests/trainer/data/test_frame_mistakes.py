@@ -67,6 +67,7 @@ NUMBERS = [1] * ROWS + [2] * ROWS
             "ds '20240101' looks like a date",
         ),
         (one_series().assign(ds=np.uint64(2**63 + 5)), "ds '"),
+        (one_series().assign(ds=np.float32(1704067200)), "ds '1704067200.0' was rounded by its type"),
         (one_series().assign(y="abc"), "column 'y' of the frame holds no usable number; row 1 of the frame: y 'abc'"),
         (one_series().assign(y=1j), "column 'y' of the frame holds complex128, not numbers"),
         (one_series().assign(y=DS), "column 'y' of the frame holds datetime64.*, not numbers"),
