@@ -10,12 +10,13 @@ import numpy as np
 from tidecast.errors import HistoryError
 from tidecast.files.columns import Column
 from tidecast.files.delimited import UNCLOSED, HeaderLine, decoded, has_open_quote, header_of, read_rows
+from tidecast.files.folders import printable
 from tidecast.files.history import Histories, History, histories_of, joined
 from tidecast.files.layout import Selection, TableLayout, layout_of
 from tidecast.files.parts import SeriesRows, check_panel, rows_of, split
 from tidecast.files.pipe import Piece, pieces_of
 from tidecast.files.refusal import Refusal
-from tidecast.files.tables import STDIN, Table, named, printable, stem_of, table_of
+from tidecast.files.tables import STDIN, Table, named, stem_of, table_of
 from tidecast.files.text import Text
 from tidecast.files.zones import zone_of
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidecast.arrays import Float, Int64
+from tidecast.files.folders import distinguishing_folder
 from tidecast.files.layout import DEFAULT_TARGET, Selection, layout_of
 from tidecast.files.parts import SeriesRows, parts_of
 from tidecast.files.refusal import Refusal
@@ -203,9 +204,11 @@ def _misfit(parts: Sequence[SeriesRows]) -> str | None:
 
 
 def _clash(parts: Sequence[SeriesRows]) -> str | None:
-    """Return a message for files that give several series the same name; their repeated times show it."""
+    """Return a message for files that give several series the same name; their folders or repeated times show it."""
     if len(parts) == 1 or not any(part.by_file for part in parts):
         return None
+    if column := distinguishing_folder([part.source for part in parts]):
+        return f"{_files(parts)} share this name, their folders differ in {column!r}: add --series-column {column}"
     rows = sum(len(part.ts) for part in parts)
     repeated = rows - len(np.unique(np.concatenate([part.ts for part in parts])))
     if 4 * repeated < rows:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tidecast.errors import HistoryError
 from tidecast.files.columns import Column, Kind
+from tidecast.files.folders import FolderName
 from tidecast.files.tables import Table, plain_name
 from tidecast.files.text import Text, why_no_number
 from tidecast.suggestions import did_you_mean
@@ -64,7 +65,7 @@ def layout_of(table: Table, selection: Selection) -> TableLayout:
     """
     time = _time(table)
     series = _series(table, time, selection.series)
-    rest = [name for name in table.columns if name not in (time, series)]
+    rest = _others(table, time, series)
     numeric = [name for name in rest if _is_value(name) and _is_numeric(table.columns[name])]
     if _is_wide(selection, series, numeric):
         _check_commas(table, rest, numeric)
@@ -100,7 +101,7 @@ def fields_of(
     if named is not None and may_lack_series and _find(list(rest.columns), (plain_name(named).casefold(),)) is None:
         named = None
     series = _series(rest, time, named)
-    names = [name for name in rest.columns if name not in (time, series)]
+    names = _others(rest, time, series)
     numeric = [name for name in names if _is_value(name) and _is_numeric(rest.columns[name])]
     if not numeric:
         raise HistoryError(f"{table.source} has no column of numbers among {_listed(table.columns)}: add one")
@@ -110,6 +111,11 @@ def fields_of(
         chosen = (*chosen, *selection.features)
     fields = tuple(dict.fromkeys(_asked(table, "field", name, numeric) for name in chosen)) or tuple(numeric)
     return TableLayout(time, series, fields, False, fields, _unused(names, fields))
+
+
+def _others(table: Table, *known: str | None) -> list[str]:
+    """Return the columns of the file itself whose meaning is not known yet."""
+    return [name for name, column in table.columns.items() if name not in known and not isinstance(column, FolderName)]
 
 
 def _is_wide(selection: Selection, series: str | None, numeric: Sequence[str]) -> bool:
@@ -129,7 +135,7 @@ def _find(names: Sequence[str], aliases: Sequence[str]) -> str | None:
 
 
 def _time(table: Table) -> str:
-    names = list(table.columns)
+    names = _others(table)
     if _find(names, ("date",)) and _find(names, ("time",)) and not _find(names, TIME[:4]):
         raise HistoryError(f"{table.source} has both 'date' and 'time': join them into one column 'timestamp'")
     if name := _find(names, TIME):

@@ -7,7 +7,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,9 @@ from tidecast.arrays import Int64
 from tidecast.errors import HistoryError
 from tidecast.files.columns import Column
 from tidecast.files.delimited import ACCEPTED, read_delimited
+from tidecast.files.folders import FolderName, files_of, folder_names, printable
 from tidecast.files.parquet import MAGIC, read_parquet
 
-ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")  # files in a directory with these endings are read
 STDIN = "-"
 
 GZIP = b"\x1f\x8b"
@@ -65,11 +65,11 @@ def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
     if not sources:
         raise HistoryError(f"no history was named: {ACCEPTED}, a directory of them, or - for standard input")
     # A file that is named twice, or together with its directory, is read once.
-    for path in dict.fromkeys(path for source in sources for path in _files(Path(source))):
+    for path in dict.fromkeys(path for source in sources for path in files_of(Path(source))):
         if str(path) == STDIN:
             yield table_of("standard input", "stdin", sys.stdin.buffer.read())
         else:
-            yield table_of(printable(str(path)), stem_of(path), _content(path))
+            yield _with_folders(table_of(printable(str(path)), stem_of(path), _content(path)), path)
 
 
 def stem_of(path: Path) -> str:
@@ -79,11 +79,6 @@ def stem_of(path: Path) -> str:
         if name.lower().endswith(ending) and len(name) > len(ending):
             name = name[: -len(ending)]
     return printable(name)
-
-
-def printable(name: str) -> str:
-    """Return a file name as printable text, even if its bytes are not UTF-8."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def table_of(source: str, stem: str, data: bytes) -> Table:
@@ -131,20 +126,12 @@ def plain_name(name: str) -> str:
     return " ".join(name.translate(dict.fromkeys(map(ord, _INVISIBLE))).split())
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = [file for file in sorted(path.rglob("*")) if _is_table(file.relative_to(path)) and file.is_file()]
-    if not files:
-        raise HistoryError(
-            f"directory {printable(str(path))} holds no file ending in {', '.join(ENDINGS)}: name another"
-        )
-    return files
-
-
-def _is_table(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.name.lower().endswith(ENDINGS)
+def _with_folders(table: Table, path: Path) -> Table:
+    """Return a table with the columns in the names of the file's folders; columns in the file count first."""
+    present = {name.casefold() for name in table.columns}
+    further = {plain_name(column): FolderName(len(table), name) for column, name in folder_names(path).items()}
+    absent = {column: names for column, names in further.items() if column.casefold() not in present}
+    return replace(table, columns={**table.columns, **absent})
 
 
 def _content(path: Path) -> bytes:

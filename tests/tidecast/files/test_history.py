@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -238,6 +239,66 @@ def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -
     histories = read_history([tmp_path, tmp_path / "z.parquet"])
     assert ["a", "c"] == [history.series for history in histories.accepted]
     assert [[1.0], [2.0], [3.0]] == histories.accepted[0].values.tolist()
+
+
+def write_parts(tmp_path: Path, *folders: str) -> None:
+    """Write a file of the same name into each folder, a day after the other."""
+    for day, folder in enumerate(folders, start=1):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "part-0.csv").write_text(f"ts,load\n2024-01-0{day},{day}\n")
+
+
+@pytest.mark.parametrize(
+    ("folders", "options", "readings"),
+    [
+        (("series=a", "series=b%2F c"), {}, {"a": [[1.0]], "b/ c": [[2.0]]}),
+        (("plant=a/year=2024", "plant=b/year=2024"), {"series_column": "Plant"}, {"a": [[1.0]], "b": [[2.0]]}),
+        (("date=2024-01-01", "date=2024-01-02"), {}, {"part-0": [[1.0], [2.0]]}),
+    ],
+)
+def test_the_folders_of_partitioned_data_name_the_series(
+    tmp_path: Path, folders: tuple[str, ...], options: dict[str, Any], readings: dict[str, list[list[float]]]
+) -> None:
+    """As pandas, Spark and Hive write them: the column is not in the files, and all files may have one name."""
+    write_parts(tmp_path, *folders)
+    histories = read_history(tmp_path, **options)
+    assert readings == {history.series: history.values.tolist() for history in histories.accepted}
+    assert histories.notes == ()
+
+
+def test_files_of_one_name_from_folders_of_several_series_are_refused(tmp_path: Path) -> None:
+    """Their times need not repeat: a machine may have come after the other."""
+    write_parts(tmp_path, "plant=a", "plant=b")
+    (refusal,) = read_history(tmp_path).refused
+    assert "their folders differ in 'plant': add --series-column plant" in refusal.reason
+
+
+def test_links_of_a_directory_are_followed_once_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
+    """Rows that are left out without a word would be missed in the forecasts only."""
+    write_parts(tmp_path, "elsewhere")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "2024").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "back").symlink_to(tmp_path / "data")
+    os.mkfifo(tmp_path / "data" / "pipe.csv")
+    assert ["part-0"] == [history.series for history in read_history(tmp_path / "data").accepted]
+    (tmp_path / "data" / "gone.csv").symlink_to(tmp_path / "nothing")
+    with pytest.raises(HistoryError, match=r"gone\.csv does not exist: check the path"):
+        read_history(tmp_path / "data")
+
+
+def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files would be missing without a word."""
+    write_parts(tmp_path, "a")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(HistoryError, match=r"/a cannot be read \(Permission denied\): grant the right to read it"):
+        read_history(tmp_path)
 
 
 def test_a_directory_without_tables_is_an_error(tmp_path: Path) -> None:
