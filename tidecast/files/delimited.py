@@ -12,12 +12,22 @@ from tidecast.errors import HistoryError
 from tidecast.files.text import Text
 
 ACCEPTED = "give CSV (gzip too) or Parquet"
-DELIMITERS = ",;\t"  # the most frequent one in the header is used
+DELIMITERS = ";\t,"
 
 _BOM = "\ufeff"
-_FOREIGN = {b"PK\x03\x04": "a ZIP or Excel file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text"}
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP or Excel file",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"\x1f\x8b": "compressed twice",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"BZh91AY&SY": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
 _NEWLINE = re.compile(rb"\r\n?|\n")
 _JSON = re.compile(r"\s*(?:\{|\[\s*(?:\{|$))")
+_QUOTED = re.compile(r'"[^"]*"')
 _SEPARATOR = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)
 _NO_SEPARATORS = {  # all bytes except the delimiter and the line break
     delimiter: bytes(byte for byte in range(256) if byte not in (ord(delimiter), ord("\n"))) for delimiter in DELIMITERS
@@ -62,7 +72,7 @@ def read_delimited(source: str, data: bytes) -> TextRows:
     """
     text = decoded(source, data)
     end = text.find("\n") if "\n" in text else len(text)
-    header = header_of(source, text[:end])
+    header = header_of(source, text[:end], text[end + 1 :].partition("\n")[0])
     return read_rows(header, text[end + 1 :], 2)
 
 
@@ -93,26 +103,42 @@ def decoded(source: str, data: bytes, first_line: int = 1) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def header_of(source: str, line: str) -> HeaderLine:
+def header_of(source: str, line: str, next_line: str = "") -> HeaderLine:
     """Parse the first line.
 
+    Args:
+        source: the name of the file in messages.
+        line: the first line.
+        next_line: the second line, if it is there yet; it decides between delimiters that both occur in the first.
+
     Raises:
-        HistoryError: the line is blank, has an unclosed quote, or begins another kind of file.
+        HistoryError: the line is blank, has an unclosed quote, is not a header, or begins another kind of file.
     """
     if _JSON.match(line):
         raise HistoryError(f"{source} is JSON: {ACCEPTED}")
     if _SEPARATOR.fullmatch(line):
         raise HistoryError(f"row 1 of {source} is {line.strip()!r}, a spreadsheet's mark: remove this line")
     if has_open_quote(line):
-        raise HistoryError(f"row 1 of {source} {UNCLOSED}")
-    delimiter = max(DELIMITERS, key=line.count)
+        raise HistoryError(f"row 1 of {source} opens a quote and does not close it: write all column names in one line")
+    delimiter = _delimiter(line, next_line)
     try:
-        names = next(csv.reader([line], delimiter=delimiter), [])
+        names = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error as exc:
         raise HistoryError(f"row 1 of {source} is not a header ({exc}): begin the file with column names") from exc
     if not any(name.strip() for name in names):
         raise HistoryError(f"row 1 of {source} is blank: begin the file with column names")
+    if len(names) == 1 and any(each in next_line for each in DELIMITERS):
+        raise HistoryError(
+            f"row 1 of {source} is {line[:40]!r}, and row 2 has more columns: begin the file with their names"
+        )
     return HeaderLine(source, delimiter, tuple(names))
+
+
+def _delimiter(line: str, next_line: str) -> str:
+    """Return the delimiter that occurs most often in both lines, outside quotes."""
+    header = _QUOTED.sub("", line)
+    row = _QUOTED.sub("", next_line)
+    return max(DELIMITERS, key=lambda each: (min(header.count(each), row.count(each)), header.count(each)))
 
 
 def has_open_quote(line: str) -> bool:
@@ -153,7 +179,7 @@ def _read_oddly(
     header: HeaderLine, lines: list[str], first_line: int, refuse: Callable[[str], None]
 ) -> tuple[list[str], Int64]:
     """Read lines with quotes or different numbers of delimiters; return the cells row by row, and the line numbers."""
-    reader = csv.reader((line + "\n" for line in lines), delimiter=header.delimiter)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=header.delimiter, skipinitialspace=True)
     cells: list[str] = []
     starts: list[int] = []
     start = 0

@@ -77,7 +77,8 @@ class _Lines:
         """Split lines into columns; return None if they contain no rows."""
         lines = self._text(data).split("\n")
         if self._header is None:
-            self._header = header_of(self._source, lines.pop(0))
+            self._header = header_of(self._source, *lines[:2])
+            lines.pop(0)
             self._line += 1
         text = "\n".join(lines)
         rows = read_rows(self._header, text, self._line, self._refuse)

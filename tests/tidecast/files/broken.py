@@ -1,7 +1,9 @@
 """Broken inputs: the fault, the file, how it is read, and what the message must name."""
 
+import bz2
 import gzip
 import io
+import lzma
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +89,11 @@ FILES = [
     Broken("too few fields", long_form("a,2024-01-01,1", "a,2024-01-02"), ("row 3 of", "2 fields", "header 3")),
     Broken("unclosed quote", long_form("a,2024-01-01,1", 'a,"2024-01-02,2', "a,2024-01-03,3"), ("row 3 of", "quote")),
     Broken("unclosed quote in the header", b'"series,timestamp,value\na,2024-01-01,1\n', ("row 1 of", "quote")),
+    Broken("a header over two lines", b'ts,"lo\nad"\n2024-01-01,1\n', ("row 1 of", "all column names in one line")),
+    Broken("a comment above the header", b"# of 2024\n" + GOOD, ("row 1 of", "'# of 2024'", "with their names")),
+    Broken("gzip in gzip", gzip.compress(gzip.compress(GOOD)), ("compressed twice", "save it as CSV"), "x.csv.gz"),
+    Broken("bzip2", bz2.compress(GOOD), ("compressed by bzip2", "save it as CSV"), "x.csv.bz2"),
+    Broken("xz", lzma.compress(GOOD), ("compressed by xz", "save it as CSV"), "x.csv.xz"),
     Broken("no series name", long_form("a,2024-01-01,1", ",2024-01-02,2"), ("row 3 of", "no name", "'series'")),
     Broken("no time readable", long_form("a,01.05.2024,1", "a,02.05.2024,2"), ("row 2 of", "'01.05.2024'", "ISO-8601")),
     Broken("unreadable time without series", b"ts,value\n2024-01-01,1\nsoon,2\n", ("row 3 of", "'soon'", "ISO-8601")),

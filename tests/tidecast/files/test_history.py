@@ -96,6 +96,22 @@ def test_header_has_aliases_and_no_case(tmp_path: Path, header: str) -> None:
     assert ("007", ("value",), [[1.0], [2.0]]) == (history.series, history.features, history.values.tolist())
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        'timestamp;"load, kW, net"\n2024-01-01;5\n',
+        "timestamp\tload, kW, net\n2024-01-01\t5\n",
+        'timestamp,"load;;"\n2024-01-01,5\n',
+        'timestamp, "load, kW"\n"2024-01-01", "5"\n',
+    ],
+)
+def test_the_delimiter_is_not_part_of_a_name(tmp_path: Path, content: str) -> None:
+    """It separates both the names and the cells of the first row, outside quotes; a blank may follow it."""
+    history = one(tmp_path, content)
+    assert ([START], [[5.0]]) == (history.ts.tolist(), history.values.tolist())
+    assert history.features[0].startswith("load")
+
+
 def test_reads_the_wide_form(tmp_path: Path) -> None:
     """Several numeric columns after the time are one series each; text is left out, in a note."""
     histories = read(tmp_path, "date,north,south,sky\n2024-01-01,1,3,grey\n2024-01-02,,4,blue\n")
