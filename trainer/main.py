@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,11 +29,11 @@ REFUSALS = ("too short", "constant", "refused")
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """The data and options of a training run; `shape` holds the fields of the spec that differ from the defaults."""
+    """The data and options of a training run."""
 
     source: Source
     season: int | None = None
-    shape: Mapping[str, Any] = field(default_factory=dict)
+    shape: Mapping[str, Any] | None = None  # the fields of the spec that differ from the defaults; None: none is named
     force: bool = False
     dry_run: bool = False
     scheduler: str = ""  # whose workers train; empty: this process
@@ -71,7 +71,7 @@ def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) 
 
 def _shape(job: TrainJob, settings: Settings) -> tuple[Spec, Settings]:
     """Return the spec to train: the requested one, else the tuned one of this store, else the default."""
-    if not job.shape:
+    if job.shape is None:
         return tuned_or_default(settings)
     try:
         return Spec(**job.shape), settings

@@ -155,14 +155,16 @@ def _train(
     store: ModelStore,
     options: TrainOptions,
 ) -> None:
-    """Train a chunk: each series in its champion's shape, for a warm start; new series in the default shape."""
-    default, settings = tuned_or_default(settings)
+    """Train a chunk: each series in its champion's shape, for a warm start; new series in the tuned or default one."""
+    spec, tuned = tuned_or_default(settings)
+    usual = _shape(spec)
     groups: dict[Spec, list[History]] = {}
     for history in histories:
         champion = versions.get(history.series, StoredVersions()).champion
-        groups.setdefault(_shape(champion.spec if champion else default), []).append(history)
-    for spec, group in groups.items():
-        train(group, spec, settings, store, options)
+        groups.setdefault(_shape(champion.spec) if champion else usual, []).append(history)
+    for shape, group in groups.items():
+        # The tuned learning rate is that of the tuned shape.
+        train(group, shape, tuned if shape == usual else settings, store, options)
 
 
 def _shape(spec: Spec) -> Spec:

@@ -19,14 +19,19 @@ from redis import Redis
 from tests.harness.models import make_model
 from tests.harness.patience import PATIENCE_S
 from tidecast.errors import SettingsError
+from tidecast.files.history import History
+from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, passed_settings
 from tidecast.wire import EVENTS, Event, partition_of
 from trainer import pipeline
 from trainer.parent import ORPHANED
+from trainer.pipeline import TrainOptions
+from trainer.retrain.histories import StoredVersions
 from trainer.retrain.live_stats import drifts_since, live_errors
 from trainer.retrain.main import BAD_SETTINGS, ENDED
-from trainer.retrain.run import RetrainRequest, Summary, run
+from trainer.retrain.run import RetrainRequest, Summary, _train, run
+from trainer.tuning.tune import TUNED, Trained, Tuned
 
 # One epoch, no network of a cohort, and no stepping aside: the suite is in haste.
 QUICK = {"epochs": 1, "shared_epochs": 0}
@@ -169,6 +174,24 @@ def test_a_pattern_and_a_partition_bound_what_is_read(settings: Settings, redis:
     run(given, RetrainRequest(1))
     assert [chosen] == store.series()
     assert [chosen] == [event.series for event in events(redis, "{1}:events")]
+
+
+def test_the_tuned_learning_rate_is_that_of_the_tuned_shape_alone(
+    settings: Settings, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another champion's shape was not searched with it."""
+    rates: dict[str, float] = {}
+    tuned = Trained(spec=Spec(units=5), learning_rate=0.5, val_loss=1, tail_mae=1, tail_mae_last_value=1)
+    store.root.mkdir(parents=True)
+    (store.root / TUNED).write_text(Tuned(series="a", chosen=tuned, default=tuned).model_dump_json())
+    champion = StoredVersions(make_model("other", Spec(units=7)).header)
+    monkeypatch.setattr(
+        "trainer.retrain.run.train",
+        lambda given, _spec, settings, *_: rates.update({given[0].series: settings.train.learning_rate}),
+    )
+    histories = [History(name, ("value",), np.arange(2), np.zeros((2, 1))) for name in ("new", "other")]
+    _train(histories, {"other": champion}, settings, store, TrainOptions())
+    assert {"new": 0.5, "other": settings.train.learning_rate} == rates
 
 
 def test_a_champion_keeps_its_features(settings: Settings, redis: Redis, store: ModelStore) -> None:

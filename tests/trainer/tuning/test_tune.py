@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from tests.harness.namesakes import OTHERS, OURS, lay_traps
+from tidecast.cli.commands.training.train import NetworkOptions
 from tidecast.errors import StoreError, TidecastError
 from tidecast.files.history import History
+from tidecast.models.spec import Spec
 from tidecast.settings import Settings, load_settings
 from trainer.data.source import Source
 from trainer.main import TrainJob, _shape
@@ -146,13 +148,14 @@ def test_a_history_too_short_for_a_network_is_refused_with_the_reason(tmp_path: 
 
 
 def test_a_shape_that_is_asked_for_wins_over_a_search(tmp_path: Path) -> None:
-    """`--units 7` means 7, whatever was tuned."""
+    """`--units 7` means 7, whatever was tuned, and `--preset default` the default shape."""
     some = Trained(spec=SPEC, learning_rate=0.5, val_loss=1, tail_mae=1, tail_mae_last_value=1)  # type: ignore[arg-type] # pydantic reads a mapping
     (tmp_path / tune.TUNED).write_text(Tuned(series="a", chosen=some, default=some).model_dump_json())
     settings = load_settings(store=tmp_path)
-    spec, unchanged = _shape(TrainJob(Source(), shape={"units": 7}), settings)
+    spec, unchanged = _shape(TrainJob(Source(), shape=NetworkOptions(units=7).shape()), settings)
     assert (7, 24, settings) == (spec.units, spec.window, unchanged)
-    spec, changed = _shape(TrainJob(Source()), settings)
+    assert (Spec(), settings) == _shape(TrainJob(Source(), shape=NetworkOptions(preset="default").shape()), settings)
+    spec, changed = _shape(TrainJob(Source(), shape=NetworkOptions().shape()), settings)
     assert (16, 12, 0.5) == (spec.units, spec.window, changed.train.learning_rate)
 
 

@@ -30,8 +30,8 @@ class NetworkOptions:
     bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read windows in both directions.")] = False
     activation: Annotated[str | None, typer.Option(help="The activation: tanh or relu.")] = None
 
-    def shape(self) -> dict[str, Any]:
-        """Return the fields of the spec that differ from the defaults.
+    def shape(self) -> dict[str, Any] | None:
+        """Return the fields of the spec that differ from the defaults; None if no option is given.
 
         Raises:
             SettingsError: the preset does not exist.
@@ -45,7 +45,8 @@ class NetworkOptions:
             "bidirectional": self.bidirectional or None,
             "activation": self.activation,
         }
-        return preset(self.preset) | {name: value for name, value in changes.items() if value is not None}
+        fields = preset(self.preset) | {name: value for name, value in changes.items() if value is not None}
+        return fields if fields or self.preset else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
