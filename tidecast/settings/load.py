@@ -44,6 +44,7 @@ from tidecast.settings.notify import NotifySettings
 from tidecast.settings.training import BucketSettings, RetrainSettings, TrainSettings
 from tidecast.settings.unset import is_service_link, variables_of, without_empty
 from tidecast.settings.values import Duration, as_written, check_namespace, no_truth
+from tidecast.suggestions import listed, most_similar
 
 PREFIX = "TIDECAST_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -249,4 +250,15 @@ def _refuse_unknown_variables() -> None:
         if is_service_link(PREFIX, variable, value):
             continue
         if name.startswith(PREFIX) and name not in known and not name.startswith(tuple(groups)):
-            raise SettingsError(f"{variable} names no setting: correct or unset it")
+            raise SettingsError(f"{variable} names no setting: {_meant(name.removeprefix(PREFIX))}")
+
+
+def _meant(ending: str) -> str:
+    """Return the variables that may be meant by one that names no setting; all are without their prefix."""
+    inner = {name: getattr(field.annotation, "model_fields", None) for name, field in Settings.model_fields.items()}
+    names = [f"{name}__{each}".upper() if each else name.upper() for name in inner for each in inner[name] or ("",)]
+    longer = [f"{PREFIX}{name}" for name in names if name.startswith(f"{ending}_")]
+    if longer:
+        return f"use one of {listed(longer)}"
+    similar = most_similar(ending, names)
+    return f"did you mean {PREFIX}{similar}?" if similar else "correct or unset it"

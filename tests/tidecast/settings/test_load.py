@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,23 @@ def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyP
     """A typing error is never ignored."""
     monkeypatch.setenv(variable, "1")
     with pytest.raises(SettingsError, match=r"names no setting|does not exist"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "remedy"),
+    [
+        ("REDIS", "use one of TIDECAST_REDIS_URL, TIDECAST_REDIS_CLUSTER, "),
+        ("WORKER_BATCH", "did you mean TIDECAST_WORKER__BATCH?"),
+        ("X", "correct or unset it"),
+    ],
+)
+def test_a_misspelt_variable_is_answered_with_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, variable: str, remedy: str
+) -> None:
+    """A single underscore is the usual mistake."""
+    monkeypatch.setenv(f"TIDECAST_{variable}", "1")
+    with pytest.raises(SettingsError, match=re.escape(f"TIDECAST_{variable} names no setting: {remedy}")):
         load_settings()
 
 
