@@ -21,6 +21,7 @@ from tidecast.wire.state_format import (
     MOST_BINS,
     MOST_ROWS,
     NUMBER,
+    RECORD,
     SEPARATOR,
     SHADOW_TEST,
     STATE_FORMAT,
@@ -68,6 +69,12 @@ class StateHead:
     shadow_test: Float
     shadow_record: Float
     block: bytes
+
+    @property
+    def readings(self) -> int:
+        """Return how many readings of the series were answered, without those that are not believed."""
+        record: Any = self.record[: numbers_in(RECORD)].view(RECORD)[0]
+        return int(record.watch.seen)
 
     def encode(self) -> bytes:
         """Return the stored bytes."""

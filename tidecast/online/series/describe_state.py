@@ -26,7 +26,7 @@ def describe_state(head: bytes) -> dict[str, Any]:
 
         - `version`: the model that forecast last.
         - `last_ts`: the time of the last reading, epoch milliseconds.
-        - `readings`: rows appended since the window began.
+        - `readings`: how many were answered, without those that are not believed.
         - `step_ms`, `condition` (one of `SERIES_STATES`), and `value`, the newest.
         - `unchanged`: readings since the value changed; `never_changed`; `unchanged_before`: the longest such run.
         - `changed_ts`: when the value changed.
@@ -47,7 +47,7 @@ def describe_state(head: bytes) -> dict[str, Any]:
     return {
         "version": state.last_version or None,
         "last_ts": int(state.window.last_ts),
-        "readings": int(state.window.appended),
+        "readings": int(watch.seen),
         "step_ms": state.window.step,
         "condition": state_of(state),
         "value": float(watch.value) if math.isfinite(watch.value) else None,

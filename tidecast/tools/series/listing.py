@@ -29,7 +29,7 @@ class SeriesRow:
     Attributes:
         series: its name.
         partition: its partition.
-        readings: the rows appended since its window began; None without a state.
+        readings: how many were answered, without gross errors; None without a state.
         newest_ms: the time of its newest reading, epoch milliseconds; None without a state.
         champion: the version of its model that answers; None without one.
         unit: of its values, by the setting `series.units`.
@@ -102,9 +102,9 @@ def _row(series: str, head: bytes | None, store: ModelStore, settings: Settings)
     readings = newest_ms = champion = None
     try:
         if head is not None:
-            window = StateHead.decode(head).window
-            readings = int(window.appended)
-            newest_ms = int(window.last_ts)
+            state = StateHead.decode(head)
+            readings = state.readings
+            newest_ms = int(state.window.last_ts)
     except StateError as exc:
         faults.append(str(exc))
     try:

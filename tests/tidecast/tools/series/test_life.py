@@ -53,7 +53,7 @@ def test_a_series_that_cannot_be_read_is_listed_with_the_others(
     assert "holds no version's number: promote one" in text
     assert "\nb: state format" in text
     rows = json.loads(tidecast(answered, capsys, "list", "--json")[1])
-    assert [("a", 37, None), ("b", None, None)] == [(row["series"], row["readings"], row["champion"]) for row in rows]
+    assert [("a", 19, None), ("b", None, None)] == [(row["series"], row["readings"], row["champion"]) for row in rows]
     assert all(row["fault"] for row in rows)
     assert "fault: state format" in tidecast(answered, capsys, "show", "b")[1]
 

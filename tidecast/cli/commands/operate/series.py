@@ -45,6 +45,7 @@ def show(series: SeriesName, *, as_json: JsonOption = False, installation: Insta
     if as_json:
         print(json.dumps(facts, indent=1))
         return
+    facts["newest reading"] = utc_text(newest) if (newest := facts.pop("newest_ms")) else None
     for name, value in facts.items():
         print(f"{name.replace('_', ' ')}: {_text(value)}")
 
@@ -123,4 +124,4 @@ def _cells(row: SeriesRow) -> list[str]:
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+    return "none" if value in (None, "") else str(value)
