@@ -40,9 +40,9 @@ def zone_of(name: str | None) -> ZoneInfo | None:
 def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
     """Convert local times to UTC.
 
-    If a series has several readings at a time that the clock showed twice, the earliest counts as before the clock
-    change and the others as after it. The direction of the series' rows determines the earliest one: in a file with
-    the newest row first it is the lowest.
+    Of the times that the clock showed twice, those up to a step back in time are from before the clock change, and the
+    others from after it. In a series with other steps back only the second of equal times is from after the change. In
+    a file with the newest row first, the lowest row of a series is its first one.
 
     Args:
         local_ms: `(rows,)` milliseconds as if the clock showed UTC.
@@ -60,7 +60,8 @@ def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
     twice = valid_before & valid_after & (before != after)
     later = np.zeros(len(local_ms), np.bool_)
     odd = np.flatnonzero(twice)
-    later[odd] = _repeated(local_ms[odd], series[odd], _backwards(local_ms, series)[odd])
+    if len(odd):
+        later[odd] = _is_after_change(local_ms, series, odd)
     offset = np.where(valid_before & ~later, before, after)
     ms = local_ms - 1000 * offset
     ms[skipped] = 1000 * starts[_last(starts, seconds[skipped] - before[skipped])]
@@ -102,19 +103,55 @@ def _offset(zone: ZoneInfo, second: int) -> int:
     return round((moment.utcoffset() or timedelta()).total_seconds())
 
 
-def _backwards(local_ms: Int64, series: Int64) -> Bools:
-    """Mark the rows of series whose times mostly decrease from row to row."""
+def _is_after_change(local_ms: Int64, series: Int64, odd: Int64) -> Bools:
+    """Mark the rows from after the clock change.
+
+    Args:
+        local_ms: `(rows,)` all times of the file.
+        series: `(rows,)`.
+        odd: the rows whose time the clock showed twice.
+
+    Returns:
+        `(odd rows,)`.
+    """
+    forward, disorder = _directions(local_ms, series)
+    order = np.lexsort((odd * forward[series[odd]], local_ms[odd], series[odd]))
+    repeated = _scattered(order, _same(local_ms[odd][order]) & _same(series[odd][order]))
+    order = np.lexsort((odd * forward[series[odd]], series[odd]))
+    ms = local_ms[odd][order]
+    codes = series[odd][order]
+    step = np.diff(ms, prepend=ms[0])
+    begins = ~_same(codes) | (np.abs(step) > 1000 * _DAY_S)
+    night = np.cumsum(begins) - 1  # a night of one series
+    back = ~begins & (step <= 0)
+    # Without other steps back, the only one of a night is the clock change.
+    is_clock = (np.bincount(night, weights=back) == 1)[night] & (
+        disorder <= np.bincount(codes[begins], minlength=len(disorder))
+    )[codes]
+    turned = np.cumsum(back)
+    after = turned > turned[begins][night]
+    return np.where(_scattered(order, is_clock), _scattered(order, after), repeated)
+
+
+def _directions(local_ms: Int64, series: Int64) -> tuple[Int64, Int64]:
+    """Return for each series 1 if its times mostly increase from row to row or -1, and its steps that do not."""
     order = np.argsort(series, kind="stable")
     codes = series[order]
-    steps = np.sign(np.diff(local_ms[order])) * (codes[1:] == codes[:-1])
-    trend = np.bincount(codes[1:], weights=steps, minlength=int(series.max()) + 1)
-    return trend[series] < 0
+    count = int(series.max()) + 1
+    steps = np.sign(np.diff(local_ms[order]))
+    same = codes[1:] == codes[:-1]
+    forward = np.where(np.bincount(codes[1:], weights=steps * same, minlength=count) < 0, -1, 1)
+    against = same & (steps * forward[codes[1:]] < 0)
+    return forward, np.bincount(codes[1:], weights=against, minlength=count).astype(np.int64)
 
 
-def _repeated(local_ms: Int64, series: Int64, backwards: Bools) -> Bools:
-    """Mark all but the earliest of the rows of one series that share a local time."""
-    order = np.arange(len(local_ms))
-    order = np.lexsort((np.where(backwards, -order, order), local_ms, series))
-    repeated = np.zeros(len(local_ms), np.bool_)
-    repeated[order[1:]] = (local_ms[order[1:]] == local_ms[order[:-1]]) & (series[order[1:]] == series[order[:-1]])
-    return repeated
+def _same(values: Int64) -> Bools:
+    """Mark the values that equal the one before."""
+    return np.append(False, values[1:] == values[:-1])
+
+
+def _scattered(order: Int64, values: Bools) -> Bools:
+    """Return values of ordered rows in the order of the rows."""
+    scattered = np.empty_like(values)
+    scattered[order] = values
+    return scattered

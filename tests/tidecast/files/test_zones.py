@@ -56,6 +56,15 @@ def test_interleaved_series_follow_each_its_own_direction() -> None:
     assert as_ms(both) == to_utc(as_local_ms(both, BERLIN), series, BERLIN).ms.tolist()
 
 
+@pytest.mark.parametrize("direction", [1, -1], ids=["oldest first", "newest first"])
+@pytest.mark.parametrize("minutes", [(0, 7, 31, 58, 62, 71, 103, 119, 131), (31, 7, 500, 499, 600)])
+def test_a_step_back_shows_the_change_where_no_time_repeats(minutes: tuple[int, ...], direction: int) -> None:
+    """A sensor with an irregular step would have the two hours mixed; rows that are not in order show no change."""
+    moments = [datetime(2024, 10, 27, tzinfo=UTC) + timedelta(minutes=minute) for minute in minutes][::direction]
+    series = np.zeros(len(moments), np.int64)
+    assert as_ms(moments) == to_utc(as_local_ms(moments, BERLIN), series, BERLIN).ms.tolist()
+
+
 def test_a_time_that_the_clock_skipped_moves_to_the_next_that_exists() -> None:
     """It is counted; so are the times that it showed twice."""
     local = np.array([datetime(2024, 3, 31, 2, m, tzinfo=UTC).timestamp() * 1000 for m in (0, 15, 59)], np.int64)
