@@ -64,6 +64,8 @@ def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
     """
     if not sources:
         raise HistoryError(f"no history was named: {ACCEPTED}, a directory of them, or - for standard input")
+    if "" in sources:  # it would stand for the present directory
+        raise HistoryError("the name of a history is empty: name a file, or . for the present directory")
     # A file that is named twice, or together with its directory, is read once.
     for path in dict.fromkeys(path for source in sources for path in files_of(Path(source))):
         if str(path) == STDIN:

@@ -184,14 +184,14 @@ class Archive:
         """Return a file of this partition; None if it belongs to another partition or is not an archive file."""
         with _readable(path):
             metadata = pyarrow.parquet.read_metadata(path).metadata or {}
-        about = {n.removeprefix(_ABOUT): value for n, value in metadata.items() if n.startswith(_ABOUT)}
-        if not about:
-            return None
-        about.setdefault(GENERATION, b"0")
-        if (version := int(about[b"format"])) > FORMAT:
-            raise HistoryError(f"{path}: archive format {version}, this reads up to {FORMAT}: upgrade")
-        ours = all(about[name] == value for name, value in self._about.items() if name != b"format")
-        return ArchiveFile(path, about[b"first"], about[b"last"]) if ours else None
+            about = {n.removeprefix(_ABOUT): value for n, value in metadata.items() if n.startswith(_ABOUT)}
+            if not about:
+                return None
+            about.setdefault(GENERATION, b"0")
+            if (version := int(about[b"format"])) > FORMAT:
+                raise HistoryError(f"{path}: archive format {version}, this reads up to {FORMAT}: upgrade")
+            ours = all(about[name] == value for name, value in self._about.items() if name != b"format")
+            return ArchiveFile(path, about[b"first"], about[b"last"]) if ours else None
 
 
 def _table(page: Page) -> pa.Table:

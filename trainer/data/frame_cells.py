@@ -13,6 +13,7 @@ from tidecast.wire.numbers import numbers_of
 
 _SAMPLE = 10  # cells that decide whether an unnamed text column holds times
 _SIMPLE_KINDS = "biufM"  # truth values, numbers and times
+_SHORT_FLOATS = ("float16", "float32", "Float32", "float[pyarrow]", "halffloat[pyarrow]")
 _ISO = r"\d{4}-\d\d-\d\d.*"
 
 
@@ -87,8 +88,8 @@ def times(name: str, column: pd.Series) -> pd.Series:
         return column
     if types.is_signed_integer_dtype(column.dtype):
         return column.astype("Int64")  # a message quotes its digits
-    if types.is_float_dtype(column.dtype):
-        return column  # of its own precision: the file reader refuses rounded times
+    if str(column.dtype) in _SHORT_FLOATS:
+        return column  # the file reader refuses rounded times
     if _is_numeric(column) and not types.is_bool_dtype(column.dtype):
         return numbers(name, column)
     if _is_written(column):

@@ -350,10 +350,11 @@ def test_files_with_different_columns_are_no_one_series(tmp_path: Path) -> None:
     assert "load and temp" in refusal.reason
 
 
-def test_no_source_is_an_error() -> None:
-    """A missing argument differs from an empty result."""
-    with pytest.raises(HistoryError, match="no history was named"):
-        read_history([])
+@pytest.mark.parametrize(("sources", "sentence"), [([], "no history was named"), ([""], "name of a history is empty")])
+def test_no_source_is_an_error(sources: list[str], sentence: str) -> None:
+    """An argument that is missing or empty stands neither for an empty result nor for the present directory."""
+    with pytest.raises(HistoryError, match=sentence):
+        read_history(sources)
 
 
 def test_rows_are_numbered_as_an_editor_does(tmp_path: Path) -> None:

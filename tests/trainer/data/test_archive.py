@@ -198,9 +198,10 @@ def _damaged(folder: Path) -> Iterator[str]:
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
     yield "is not a whole file of an archive"
-    metadata = {b"tidecast.format": b"2"}
-    pyarrow.parquet.write_table(pa.table({"id": ["1-0"]}).replace_schema_metadata(metadata), file)
-    yield "archive format 2, this reads up to 1: upgrade"
+    for version, sentence in (b"2", "archive format 2, this reads up to 1: upgrade"), (b"1", "is not a whole file"):
+        metadata = {b"tidecast.format": version}
+        pyarrow.parquet.write_table(pa.table({"id": ["1-0"]}).replace_schema_metadata(metadata), file)
+        yield sentence
     file.write_bytes(whole)
 
 
