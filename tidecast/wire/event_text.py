@@ -43,7 +43,8 @@ def _figures(event: Event) -> Iterator[str]:
     if event.kind == "silent" and lasted:
         yield f"no reading for {lasted}"
     elif event.kind == "stuck" and lasted and "value" in facts:
-        yield f"{facts['value']:.6g}, unchanged for {lasted}"
+        within = f" within {facts['within']:.3g}" if "within" in facts else ""
+        yield f"{facts['value']:.6g}, unchanged{within} for {lasted}"
     elif event.kind == "level_changed" and {"old", "new"} <= set(facts):
         pace = "slowly " if facts.get("pace") == "slow" else ""
         yield f"{pace}from {facts['old']:.6g} to {facts['new']:.6g}" + (f", {lasted} ago" if lasted else "")

@@ -11,7 +11,7 @@ EVENTS = (  # the kinds of events
     "series_renamed",
     "series_expired",  # deleted after a long silence
     "anomaly",  # an anomaly begins or ends
-    "stuck",  # the value has not changed for longer than ever before
+    "stuck",  # the value has not changed, or hardly, for longer than ever before
     "unstuck",
     "silent",  # no reading for several steps
     "back",  # a silent series has sent a reading
@@ -33,7 +33,7 @@ EVENTS = (  # the kinds of events
 DRIFTS = ("level_changed", "drift", "model_degraded")  # after which a series needs another model
 _OWN = ("kind", "detail", "series", "version")  # the fields that are not facts
 _WHOLE = ("ts", "since", "duration_ms")
-_REAL = ("value", "expected", "score")
+_REAL = ("value", "expected", "score", "within")
 _LEVELS = ("old", "new")  # numbers in `level_changed`, texts elsewhere
 
 Fact = str | float

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tidecast.arrays import Bools, Float, Float32
 
-STATE_FORMAT = 20  # the first byte of a head; another number, order or meaning of the numbers below raises it
+STATE_FORMAT = 21  # the first byte of a head; another number, order or meaning of the numbers below raises it
 SEPARATOR = "\x1f"  # before a block's number in its field: a control character, which a series name cannot contain
 BLOCK = 32  # rows that are stored together
 EXPERTS = 18  # as many as in `models/experts.py`
@@ -151,7 +151,8 @@ ANOMALY = np.dtype(  # as in `online/kernels/detection/anomalies.py`
         ],
     )
 )
-WATCH = np.dtype(  # as in `online/kernels/detection/`: `arrivals.py`, `standstills.py` and `level_jumps.py`
+# As in `arrivals.py`, `standstills.py`, `flatlines.py` and `level_jumps.py` of `online/kernels/detection/`.
+WATCH = np.dtype(
     (
         np.record,
         [
@@ -172,7 +173,10 @@ WATCH = np.dtype(  # as in `online/kernels/detection/`: `arrivals.py`, `standsti
             *_singles("jumps", "usual_jump"),  # discounted number of lasting jumps; mean size
             *_singles("same_level"),  # readings that are left until a change of level need not be larger than the last
             *_singles("lowest", "highest"),  # values at which the series has stood still
-            *_singles("stuck", "silent", "degraded"),  # 1: the condition holds
+            *_singles("strayed"),  # distance from the first value of a run of values that hardly differ
+            ("flat_run", np.uint16),  # changes within such a run: now,
+            ("longest_flat", np.uint16),  # and at most
+            *_singles("stuck", "silent", "degraded"),  # not 0: the condition holds; `stuck` is STILL or FLAT
         ],
     )
 )

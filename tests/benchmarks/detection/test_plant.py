@@ -7,15 +7,15 @@ from benchmarks.harness.detection.plant.run import EVENTS, Verdict, run_plant
 
 @pytest.fixture(scope="module")
 def verdict() -> Verdict:
-    """A week of three sensors with faults, a counter and a set point."""
+    """A week of three sensors with faults, a counter and a set point, and three sensors that freeze."""
     return run_plant(sensors=5, days=7)
 
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_every_fault_of_six_spreads_is_reported_in_time(verdict: Verdict, kind: str) -> None:
-    """A spike at once, a silence within three steps, a stuck value within three of the sensor's longest pauses."""
+    """A spike at once, a silence within three steps, a frozen value before it moves again."""
     assert [] == [missed for missed in verdict.missed if missed[1].kind == kind]
-    assert len(verdict.delays[kind]) == (6 if kind == "spike" else 3)
+    assert len(verdict.delays[kind]) == (6 if kind in ("spike", "frozen") else 3)
 
 
 def test_a_step_is_reported_within_fifteen_readings(verdict: Verdict) -> None:

@@ -75,7 +75,8 @@ def _events_at(batch: Batch, i: int, entry: SeriesEntry, scores: BatchScores) ->
         detail = f"a reading after {_text(lasting['duration_ms'])}"
         yield Event("back", detail, entry.series, facts=reading | lasting)
     if bits & (STUCK | UNSTUCK):
-        yield _stuck(entry, bits & STUCK != 0, reading | _lasting(facts.stuck_since, ts))
+        within: dict[str, Fact] = {"within": float(facts.stuck_within)} if facts.stuck_within else {}
+        yield _stuck(entry, bits & STUCK != 0, reading | within | _lasting(facts.stuck_since, ts))
     if bits & (BEGINS | ENDS) and not entry.muted:
         yield from _anomaly(entry, bits, reading | _forecast(y, scores, i), facts.anomaly_since)
     if scores.drift[i] != NOTHING:
@@ -86,7 +87,8 @@ def _events_at(batch: Batch, i: int, entry: SeriesEntry, scores: BatchScores) ->
 def _stuck(entry: SeriesEntry, is_stuck: bool, facts: dict[str, Fact]) -> Event:
     duration = _text(facts["duration_ms"])
     if is_stuck:
-        return Event("stuck", f"no change of {facts['value']:g} for {duration}", entry.series, facts=facts)
+        change = f"changed by more than {facts['within']:.3g}" if "within" in facts else "changed"
+        return Event("stuck", f"{facts['value']:g} has not {change} for {duration}", entry.series, facts=facts)
     return Event("unstuck", f"the value changes again, after {duration}", entry.series, facts=facts)
 
 

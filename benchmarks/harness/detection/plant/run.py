@@ -28,6 +28,7 @@ EVENTS = {  # by kind of fault
     "step": "level_changed",
     "drift": "level_changed",
     "stuck": "stuck",
+    "frozen": "stuck",
     "silent": "silent",
 }
 ALARMS = ("anomaly", "level_changed", "stuck", "silent")
@@ -64,6 +65,7 @@ class Verdict:
             "step_delay_median": median(self.delays["step"] or [float("inf")]),
             "drifts_found_share": self.share("drift"),
             "stuck_found_share": self.share("stuck"),
+            "frozen_found_share": self.share("frozen"),
             "silent_found_share": self.share("silent"),
             "false_per_5000": 5000 * len(self.false_alarms) / self.readings,
         }
@@ -146,6 +148,7 @@ def _judge_fault(sensor: Sensor, fault: Fault, alarms: Sequence[tuple[float, Eve
         "step": 60,
         "drift": fault.stop - fault.first,
         "stuck": 1 + max(LEAST_PAUSE, 3 * sensor.longest_pause),
+        "frozen": fault.stop - fault.first,
         "silent": 2,  # the last reading came a step before the first that is missing
     }[fault.kind]
     steps = [step for step, event in alarms if event.kind == EVENTS[fault.kind]]

@@ -11,8 +11,9 @@ DAY = 1440  # readings, one a minute
 CALM_DAYS = 1  # at the begin, without a fault
 SPREADS = 6.0  # of the noise: the size of a spike, a step and a whole drift
 APART = 200  # readings between two faults of a sensor, at least
+FROZEN = 0.1  # of the usual deviations
 BAD = -9999.0
-LENGTHS = {"spike": 1, "stuck": 90, "silent": 45, "bad": 3, "drift": 700, "step": 400}  # readings
+LENGTHS = {"spike": 1, "stuck": 90, "frozen": 180, "silent": 45, "bad": 3, "drift": 700, "step": 400}  # readings
 
 Make = Callable[[np.random.Generator, int], Float]
 
@@ -45,7 +46,7 @@ class Sensor:
 
 
 def plant(sensors: int, days: int, seed: int) -> Iterator[Sensor]:
-    """Yield the sensors; the last two are a counter and a set point, which have no faults."""
+    """Yield sensors with faults, a counter, a set point, and a sensor of each kind that freezes."""
     rng = np.random.default_rng(seed)
     kinds = list(_KINDS.items())
     for i in range(sensors - 2):
@@ -54,6 +55,20 @@ def plant(sensors: int, days: int, seed: int) -> Iterator[Sensor]:
     for name, make in _CALM.items():
         values = make(rng, DAY * days)
         yield Sensor(name, values, np.ones(len(values), np.bool_), (), _longest_pause(values))
+    for name, make in kinds[: sensors - 2]:
+        yield _freezing(f"freezing-{name}", make(rng, DAY * days), rng)
+
+
+def _freezing(name: str, values: Float, rng: np.random.Generator) -> Sensor:
+    """Return a sensor that freezes, but for a little noise, at a random time of every third day."""
+    sent = np.ones(len(values), np.bool_)
+    faults = []
+    for day in range(CALM_DAYS + 1, len(values) // DAY, 3):
+        first = DAY * day + int(rng.integers(DAY - LENGTHS["frozen"] - APART))
+        fault = Fault("frozen", first, first + LENGTHS["frozen"])
+        _apply(fault, values, sent, 1.0)
+        faults.append(fault)
+    return Sensor(name, np.round(values, 2), sent, tuple(faults), _longest_pause(values))
 
 
 def _with_faults(name: str, values: Float, rng: np.random.Generator) -> Sensor:
@@ -83,6 +98,8 @@ def _apply(fault: Fault, values: Float, sent: Bools, sign: float) -> None:
         values[part] += sign * SPREADS * np.linspace(0, 1, fault.stop - fault.first)
     elif fault.kind == "stuck":
         values[part] = values[fault.first - 1]
+    elif fault.kind == "frozen":  # but for a little noise
+        values[part] = values[fault.first] + FROZEN * (values[part] - values[fault.first])
     elif fault.kind == "bad":
         values[part] = BAD
     else:

@@ -1,6 +1,7 @@
 """The conditions of series that behave as machines do: counters, valves, shifts, sensors with a measuring range."""
 
 import numpy as np
+import pytest
 
 from tidecast.arrays import Bools, Float
 from tidecast.online.batch import BatchResult
@@ -114,3 +115,30 @@ def test_a_machine_that_runs_by_shifts_changes_its_level_as_usual() -> None:
     """The first changes are reported. The machine then ran for longer than it took to forget them."""
     y = np.where(by_shifts(8), 22, 2) + 0.3 * np.random.default_rng(0).normal(size=8 * DAY)
     assert 3 >= len(reported(y, "level_changed"))
+
+
+def frozen(values: Float, first: int, stop: int) -> Float:
+    """Return the readings of a sensor that freezes, but for a twentieth of its noise."""
+    times = np.arange(len(values))
+    calm: Float = np.where((times >= first) & (times < stop), values[first] + 0.05 * (values - values[first]), values)
+    return calm
+
+
+def test_a_sensor_that_freezes_but_for_its_noise_is_stuck_until_it_moves_again() -> None:
+    """However long that takes: what is usual is not learned from a frozen value."""
+    y = frozen(np.random.default_rng(0).normal(50, 1, 7 * DAY), 3 * DAY, 6 * DAY)
+    events = [event for result in results_of(y) for event in result.events if event.kind in ("stuck", "unstuck")]
+    minutes = [(int(event.facts["ts"]) - BEGIN_MS) // MINUTE_MS for event in events]
+    assert ["stuck", "unstuck"] == [event.kind for event in events]
+    assert 3 * DAY < minutes[0] < 3 * DAY + 60
+    assert 6 * DAY <= minutes[1] < 6 * DAY + 10
+    assert [minutes[0] - 3 * DAY, 3 * DAY] == pytest.approx(
+        [float(e.facts["duration_ms"]) / MINUTE_MS for e in events], abs=10
+    )
+    assert "has not changed by more than 0.5" in events[0].detail
+
+
+def test_a_machine_that_rests_each_night_with_a_little_noise_is_not_stuck() -> None:
+    """Its first nights are over before it is watched."""
+    noise = np.random.default_rng(0).normal(size=8 * DAY)
+    assert not reported(np.where(by_shifts(8), 30 + 3 * noise, 0.5 + 0.02 * noise), "stuck")

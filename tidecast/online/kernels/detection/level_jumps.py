@@ -9,7 +9,7 @@ from typing import Any
 from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.kernels.detection.anomalies import LEVEL
 from tidecast.online.kernels.detection.running_mean import CUT, USUAL, running_mean
-from tidecast.online.kernels.detection.standstills import ONE_WAY
+from tidecast.online.kernels.detection.standstills import FLAT, ONE_WAY
 from tidecast.online.kernels.detection.watch_facts import JUMPED, USUAL_JUMP
 
 LONG_GAP = 8.0  # mean steps
@@ -88,8 +88,9 @@ def _end_jump(watch: Any) -> None:
 def _add_error(watch: Any, error: float, change: float, n: float) -> None:
     """Add the error of the newest forecast to its mean and to the sums of signed errors, and the change to its mean."""
     mean = watch.error
-    watch.error = running_mean(mean, abs(error), n)
-    watch.move = running_mean(watch.move, abs(change), n)
+    if watch.stuck != FLAT:  # a frozen value does not show how far the series usually moves
+        watch.error = running_mean(mean, abs(error), n)
+        watch.move = running_mean(watch.move, abs(change), n)
     if mean > 0:
         most = 4 * UNEXPECTED
         watch.up = min(most, max(0.0, watch.up + error / mean - ALLOWED))

@@ -11,6 +11,7 @@ from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.kernels.detection.running_mean import USUAL
 from tidecast.online.kernels.detection.watch_facts import STUCK, UNSTUCK
 
+STILL, FLAT = 1.0, 2.0  # `stuck` of a series whose value does not change, or hardly
 PAUSES = 3.0  # a value is stuck after so many of the longest pauses
 LEAST_RUN = 5.0  # readings without a change, at least
 CHANGING = 0.2  # share of readings that change the value: a series with fewer is not watched
@@ -30,8 +31,9 @@ def watch_standstill(watch: Any, y: float, ts: float, facts: Any) -> int:
     if watch.run <= watch.longest_run:
         watch.changing -= watch.changing / min(watch.seen + 1, USUAL)
     if _may_be_stuck(watch, y) and watch.run > max(LEAST_RUN, PAUSES * watch.longest_run):
-        watch.stuck = 1.0
+        watch.stuck = STILL
         facts.stuck_since = watch.changed_ts
+        facts.stuck_within = 0.0
         return STUCK
     return 0
 
@@ -58,9 +60,10 @@ def _begin_value(watch: Any, y: float, ts: float, facts: Any) -> int:
         watch.lowest = min(watch.lowest, np.float32(watch.value))
         watch.highest = max(watch.highest, np.float32(watch.value))
     longest = max(watch.longest_run, 1.0)
-    if watch.stuck:
+    if watch.stuck == STILL:
         events = UNSTUCK
         facts.stuck_since = watch.changed_ts
+        facts.stuck_within = 0.0
         watch.stuck = 0.0
         watch.run = min(watch.run, PAUSES * longest)
     watch.longest_run = max(longest, watch.run)

@@ -15,6 +15,7 @@ FACTS = np.dtype(
             ("rarity", np.float64),  # of every reading; the numbers below are written only with their events
             ("anomaly_since", np.float64),  # times, epoch milliseconds
             ("stuck_since", np.float64),
+            ("stuck_within", np.float64),  # the value has stayed as near; 0: it has not changed
             ("silent_since", np.float64),
             ("due", np.float64),  # when the series counted as silent
             ("level_since", np.float64),  # NaN: not known

@@ -7,6 +7,7 @@ from tidecast.arrays import Float
 from tidecast.online.kernels.decorators import part_exactly
 from tidecast.online.kernels.detection.anomalies import detect_anomaly
 from tidecast.online.kernels.detection.arrivals import watch_arrival
+from tidecast.online.kernels.detection.flatlines import watch_flatline
 from tidecast.online.kernels.detection.level_jumps import watch_level
 from tidecast.online.kernels.detection.slow_changes import follow_slowly, former_level, jump_slowly, slow_change
 from tidecast.online.kernels.detection.standstills import has_stood_at, varies, watch_standstill
@@ -31,6 +32,7 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Any) -> 
     events |= _watch_anomaly(record, rule, y, ts, facts)
     if not readings.doubted[i]:
         events |= watch_standstill(watch, y, ts, facts)
+        events |= watch_flatline(watch, y, ts, facts)
         jumped = watch_level(watch, record.anomaly, y, ts, y - record.pending_forecast, facts)
         events |= jumped | _watch_slowly(watch, record.slow, y, _above(readings.profiles[i]), jumped, facts)
         watch.seen += 1
