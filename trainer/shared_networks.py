@@ -24,6 +24,7 @@ from trainer.verdict import PENDING
 
 MIN_EXAMPLES = 500  # with fewer there is little to learn that the pretrained network does not know
 MOST_SERIES = 512  # series that represent a cohort: preparing each takes time
+FEWEST_SERIES = 16  # as many represent a cohort of any size, such as those of one partition
 MAX_EXAMPLES = 150_000  # of more only every second, third, … is used: this many take 250 megabytes, and two cores 40 s
 
 
@@ -98,6 +99,15 @@ def has_enough(members: Sequence[History]) -> bool:
     return sum(map(len, members)) >= MIN_EXAMPLES
 
 
+def represents(series: int, network: Model) -> bool:
+    """Return whether so many series may replace a cohort's network: at least half of those that it learned from, or 16.
+
+    Otherwise the training of one series would fit the network to it, at the cost of all others.
+    """
+    learned = network.header.training.get("series") or 0
+    return series >= min(FEWEST_SERIES, int(learned) / 2)
+
+
 def representatives(members: Sequence[History]) -> list[History]:
     """Return at most `MOST_SERIES` series, chosen by the digest of their names so that the choice is not biased."""
     return sorted(members, key=lambda member: hashlib.sha256(member.series.encode()).digest())[:MOST_SERIES]
@@ -133,10 +143,10 @@ def trained_network(
         most: the most examples; of more only every second, third, … is used.
 
     Returns:
-        The network; None if there is too little data, the champion was trained on the same readings, or the training
-        diverged.
+        The network; None if there is too little data, the series do not represent the cohort, the champion was trained
+        on the same readings, or the training diverged.
     """
-    if sum(m.rows_before_tail for m in members) < MIN_EXAMPLES:
+    if sum(m.rows_before_tail for m in members) < MIN_EXAMPLES or (champion and not represents(len(members), champion)):
         return None
     digest = _digest(members, settings.train)
     if champion and champion.header.training.get(RUN) == digest:

@@ -22,6 +22,7 @@ from trainer.shared_networks import (
     has_enough,
     networks_in,
     representatives,
+    represents,
     train_shared,
 )
 
@@ -75,6 +76,8 @@ def is_due(members: Sequence[History], network: Model | None, settings: TrainSet
         return False
     if network is None:
         return True
+    if not represents(len(members), network):
+        return False
     learned = sum(int(np.searchsorted(member.ts, network.header.span[1], side="right")) for member in members)
     learnable = sum(split(len(member), settings)[1] for member in members)
     return learnable - learned >= STALE * learned
