@@ -100,14 +100,15 @@ class Column(ABC):
     def names(self) -> Sequence[str]:
         """Convert the cells to names."""
 
-    def times(self) -> Times:
-        """Convert the cells to times; all must be of the same kind as the first time."""
+    def times(self, kind: Kind = Kind.NONE) -> Times:
+        """Convert the cells to times; all must be of one kind, by default that of the first time."""
         moments = self.moments()
         is_time = moments.kinds != Kind.NONE
-        kind = Kind(int(moments.kinds[np.argmax(is_time)])) if is_time.any() else Kind.NONE
+        first = Kind(int(moments.kinds[np.argmax(is_time)])) if is_time.any() else Kind.NONE
+        kind = kind or first
         out_of_range = (moments.ms < FIRST_MS) | (moments.ms >= END_MS)
         bad = ~is_time | (moments.kinds != kind) | out_of_range
-        is_number = kind in (Kind.SECONDS, Kind.MILLISECONDS)
+        is_number = first in (Kind.SECONDS, Kind.MILLISECONDS)
         return Times(
             np.where(bad, 0, moments.ms),
             np.where(bad, 0, moments.below),

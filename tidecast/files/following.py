@@ -13,7 +13,7 @@ from tidecast.files.delimited import UNCLOSED, HeaderLine, decoded, has_open_quo
 from tidecast.files.folders import printable
 from tidecast.files.history import Histories, History, histories_of, joined
 from tidecast.files.layout import Selection, TableLayout, layout_of
-from tidecast.files.parts import SeriesRows, check_panel, rows_of, split
+from tidecast.files.parts import EarlierRows, SeriesRows, check_panel, rows_of, split
 from tidecast.files.pipe import Piece, pieces_of
 from tidecast.files.refusal import Refusal
 from tidecast.files.tables import STDIN, Table, named, stem_of, table_of
@@ -57,6 +57,7 @@ class _Lines:
         self._layout: TableLayout | None = None
         self._line = 1  # the number of the next line
         self._recent: list[Table] = []
+        self._earlier = EarlierRows()
         self._refused: list[Refusal] = []
 
     def read(self, piece: Piece) -> Histories:
@@ -125,7 +126,8 @@ class _Lines:
     def _read(self, table: Table, layout: TableLayout) -> Sequence[History]:
         """Read rows; if some are bad, halve the rows until each bad row is alone, and refuse it."""
         try:
-            parts = split(table, layout, rows_of(table, layout, self._zone)[0])
+            rows = rows_of(table, layout, self._zone, self._earlier)[0]
+            parts = split(table, layout, rows)
             histories = joined([[part] for part in map(_measured, parts) if part], carry=False)
         except HistoryError as exc:
             histories = Histories((), (Refusal(self._source, str(exc)),), ())
@@ -136,6 +138,7 @@ class _Lines:
         self._refused += histories.refused
         if not histories.refused:
             self._recent.append(table)
+            self._earlier.add(rows)
         return histories.accepted
 
     def _check_panel(self, layout: TableLayout) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -48,6 +48,22 @@ class TableRows:
     bad: Bools  # (rows, columns)
 
 
+@dataclass(slots=True)
+class EarlierRows:
+    """The rows of a table before those that are read now, as of a pipe."""
+
+    kind: Kind = Kind.NONE  # of their times
+    newest: dict[str, int] = field(default_factory=dict)  # by series, epoch milliseconds
+
+    def add(self, rows: TableRows) -> None:
+        """Add rows without bad times."""
+        self.kind = rows.times.kind
+        newest = np.full(len(rows.names), FIRST_MS)
+        np.maximum.at(newest, rows.codes, rows.times.ms)
+        for name, ms in zip(rows.names, newest.tolist(), strict=True):
+            self.newest[name] = max(ms, self.newest.get(name, ms))
+
+
 def parts_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[list[SeriesRows], tuple[str, ...]]:
     """Split a table into its series; return them with notes about the times.
 
@@ -59,13 +75,22 @@ def parts_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[
     return split(table, layout, rows), notes
 
 
-def rows_of(table: Table, layout: TableLayout, zone: ZoneInfo | None) -> tuple[TableRows, tuple[str, ...]]:
+def rows_of(
+    table: Table, layout: TableLayout, zone: ZoneInfo | None, earlier: EarlierRows | None = None
+) -> tuple[TableRows, tuple[str, ...]]:
     """Read the columns of a layout; return the rows with notes about the times.
+
+    Args:
+        table: the table, or the next rows of one.
+        layout: its columns.
+        zone: of times without an offset; None: UTC.
+        earlier: the rows before these; None: these are all.
 
     Raises:
         HistoryError: a column that all series need cannot be read.
     """
-    rows, notes = _utc(_rows(table, layout), zone)
+    kind = earlier.kind if earlier else Kind.NONE
+    rows, notes = _utc(_rows(table, layout, kind), zone, earlier)
     return rows, (*rows.times.notes, *notes)
 
 
@@ -74,8 +99,8 @@ def split(table: Table, layout: TableLayout, rows: TableRows) -> list[SeriesRows
     return list(_wide(table, layout, rows) if layout.wide else _long(table, layout, rows))
 
 
-def _rows(table: Table, layout: TableLayout) -> TableRows:
-    times = _times(table, layout)
+def _rows(table: Table, layout: TableLayout, kind: Kind) -> TableRows:
+    times = _times(table, layout, kind)
     values = np.empty((len(table), len(layout.values)))
     bad = np.empty(values.shape, np.bool_)
     for place, name in enumerate(layout.values):
@@ -84,8 +109,8 @@ def _rows(table: Table, layout: TableLayout) -> TableRows:
     return TableRows(names, codes, times, values, bad)
 
 
-def times_of(table: Table, name: str) -> Times:
-    """Read a column of times; single bad cells are only marked.
+def times_of(table: Table, name: str, kind: Kind = Kind.NONE) -> Times:
+    """Read a column of times of one kind, by default that of its first; single bad cells are only marked.
 
     Raises:
         HistoryError: the column cannot hold times, or its numbers are not epochs.
@@ -95,16 +120,16 @@ def times_of(table: Table, name: str) -> Times:
         raise HistoryError(
             f"column {name!r} of {table.source} holds {column.type_name}, not times: write ISO-8601 or epochs"
         )
-    times = column.times()
+    times = column.times(kind)
     if times.fault:
         row, reason = times.fault
         raise HistoryError(f"{table.row(row)}: {name} {table.cell(name, row)} {reason}")
     return times
 
 
-def _times(table: Table, layout: TableLayout) -> Times:
+def _times(table: Table, layout: TableLayout, kind: Kind) -> Times:
     """Read the time column; a bad time refuses its series, or the whole file if it has a single series."""
-    times = times_of(table, layout.time)
+    times = times_of(table, layout.time, kind)
     if times.bad.all() or (layout.series is None and times.bad.any()):
         raise HistoryError(_time_fault(table, layout.time, times.kind, int(np.argmax(times.bad))))
     return times
@@ -138,11 +163,12 @@ def _series(table: Table, layout: TableLayout) -> tuple[Int64, list[str]]:
     return codes, names
 
 
-def _utc(rows: TableRows, zone: ZoneInfo | None) -> tuple[TableRows, tuple[str, ...]]:
+def _utc(rows: TableRows, zone: ZoneInfo | None, earlier: EarlierRows | None) -> tuple[TableRows, tuple[str, ...]]:
     """Convert local times to UTC; return notes about times that the clock skipped or showed twice."""
     if zone is None or rows.times.kind is not Kind.LOCAL:
         return rows, ()
-    localised = to_utc(rows.times.ms, rows.codes, zone)
+    newest = [earlier.newest.get(name, FIRST_MS) for name in rows.names] if earlier else None
+    localised = to_utc(rows.times.ms, rows.codes, zone, newest)
     notes = []
     if localised.skipped:
         notes.append(f"{zone.key} skips {localised.skipped} of the times: moved to the next that exists")

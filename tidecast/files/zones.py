@@ -1,5 +1,6 @@
 """Convert local times to UTC, including the skipped hour in spring and the repeated hour in autumn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -37,7 +38,7 @@ def zone_of(name: str | None) -> ZoneInfo | None:
         raise SettingsError(f"time zone {name!r} is unknown: {remedy}") from exc
 
 
-def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
+def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo, newest: Sequence[int] | None = None) -> Localised:
     """Convert local times to UTC.
 
     Of the times that the clock showed twice, those up to a step back in time are from before the clock change, and the
@@ -48,6 +49,7 @@ def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
         local_ms: `(rows,)` milliseconds as if the clock showed UTC.
         series: `(rows,)` the series number of each row, in the file's order.
         zone: the time zone of the clock.
+        newest: the newest time of each series before these rows, which arrive one after the other; None: these are all.
     """
     seconds = local_ms // 1000
     starts, offsets = offset_changes(zone, int(seconds.min()) - 2 * _DAY_S, int(seconds.max()) + 2 * _DAY_S)
@@ -60,7 +62,11 @@ def to_utc(local_ms: Int64, series: Int64, zone: ZoneInfo) -> Localised:
     twice = valid_before & valid_after & (before != after)
     later = np.zeros(len(local_ms), np.bool_)
     odd = np.flatnonzero(twice)
-    if len(odd):
+    if newest is not None:
+        later[odd] = _is_late(
+            local_ms[odd] - 1000 * before[odd], local_ms[odd] - 1000 * after[odd], series[odd], newest
+        )
+    elif len(odd):
         later[odd] = _is_after_change(local_ms, series, odd)
     offset = np.where(valid_before & ~later, before, after)
     ms = local_ms - 1000 * offset
@@ -101,6 +107,16 @@ def _change(zone: ZoneInfo, low: int, high: int) -> int:
 def _offset(zone: ZoneInfo, second: int) -> int:
     moment = (_EPOCH + timedelta(seconds=second)).astimezone(zone)
     return round((moment.utcoffset() or timedelta()).total_seconds())
+
+
+def _is_late(before_ms: Int64, after_ms: Int64, series: Int64, newest: Sequence[int]) -> Bools:
+    """Mark the rows, in the order of their arrival, that cannot be from before the clock change."""
+    known = list(newest)
+    late = np.zeros(len(series), np.bool_)
+    for row, code in enumerate(series.tolist()):
+        late[row] = before_ms[row] <= known[code]
+        known[code] = int(after_ms[row] if late[row] else before_ms[row])
+    return late
 
 
 def _is_after_change(local_ms: Int64, series: Int64, odd: Int64) -> Bools:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.harness.patience import PATIENCE_S
@@ -19,6 +20,7 @@ from tidecast.files.layout import Selection
 from tidecast.files.pipe import MOST_BYTES, descriptor_of
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 HEADER = "series,timestamp,value\n"
 
 
@@ -109,6 +111,10 @@ def test_a_header_alone_waits_for_rows(pipe: Pipe) -> None:
         (b"a,2024-01-02,broken", "row 3 of standard input: value 'broken' is no number"),
         (b"a,soon,1", "row 3 of standard input: timestamp 'soon' is not a time"),
         (b"a,20240102,1", "row 3 of standard input: timestamp '20240102' looks like a date: write 2024-01-02"),
+        (
+            b"a,2024-01-02T00:00Z,1",
+            "'2024-01-02T00:00Z' is ISO-8601 with offset, but the first time is ISO-8601 without",
+        ),
         (b"a,2024-01-02", "row 3 of standard input has 2 fields, the header 3"),
         (b'a,"2024-01-02,1', "row 3 of standard input opens a quote"),
         (b"a,2024-01-02,\xff", "row 3 of standard input is not UTF-8"),
@@ -125,6 +131,22 @@ def test_a_bad_line_costs_itself_alone(pipe: Pipe, line: bytes, sentence: str) -
     assert [("a", 3, [3.0]), ("b", 3, [4.0])] == flat(histories)
     (refusal,) = histories.refused
     assert sentence in refusal.reason
+
+
+def test_local_times_of_a_pipe_follow_the_clock_over_its_change(pipe: Pipe) -> None:
+    """Each line comes alone: only the line before shows that the clock was set back."""
+    pipe.batches = follow(pipe.reading, "-", Selection(), "Europe/Berlin")
+    hours = []
+    for line in (
+        HEADER,
+        "a,2024-10-27 02:10,1",
+        "a,2024-10-27 02:50,2",
+        "a,2024-10-27 02:20,3",
+        "a,2024-10-27 02:50,4",
+    ):
+        pipe.write(line.strip() + "\n")
+        hours += [history.ts[0] % DAY_MS / HOUR_MS for history in next(pipe.batches).accepted]
+    np.testing.assert_allclose([0 + 1 / 6, 0 + 5 / 6, 1 + 1 / 3, 1 + 5 / 6], hours)
 
 
 def test_a_pipe_that_ends_at_once_is_read_as_a_file(pipe: Pipe) -> None:
