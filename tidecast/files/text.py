@@ -120,7 +120,7 @@ def why_no_number(cell: str) -> str:
         return f"has {len(text)} characters: write at most {LONGEST}"
     if FORM.fullmatch(text.encode(errors="replace")):
         return "is beyond 3.4e38, what float32 can hold: rescale it"
-    return "is no number: write one such as 42.1, or nothing where it is missing"
+    return "is not a number: write one such as 42.1, or nothing where it is missing"
 
 
 def _with_epochs(iso_times: Moments, numbers: Float) -> Moments:

@@ -14,6 +14,7 @@ import numpy as np
 from tidecast.date_numbers import date_in
 from tidecast.durations import DAY_MS
 from tidecast.errors import BadReading
+from tidecast.moments import utc_text
 from tidecast.wire import Fields, Reading, partition_of
 from tidecast.wire.numbers import FORM, LONGEST, number_of, usual_numbers
 
@@ -198,11 +199,11 @@ def parse_time(raw: bytes, now_ms: int) -> int:
     Raises:
         BadReading: the text is neither, has no offset, or lies more than a day ahead of `now_ms`.
     """
-    ts = _epoch_ms(raw) if _EPOCH.fullmatch(raw) else _iso_ms(raw)
+    is_epoch = bool(_EPOCH.fullmatch(raw))
+    ts = _epoch_ms(raw) if is_epoch else _iso_ms(raw)
     if ts > now_ms + AHEAD_MS:
-        raise BadReading(
-            "future_ts", f"ts {quoted(raw)} is over a day ahead of the worker's clock: check the sender's clock"
-        )
+        shown = f"{quoted(raw)} ({utc_text(ts)})" if is_epoch else quoted(raw)
+        raise BadReading("future_ts", f"ts {shown} is over a day ahead of the worker's clock: check the sender's clock")
     return ts
 
 

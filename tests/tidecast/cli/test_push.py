@@ -78,7 +78,7 @@ def test_each_line_of_an_open_pipe_is_pushed(start: Any) -> None:
     code, answer, err = pushing.end()
     assert (3, 3) == (code, answer["pushed"])
     (refusal,) = answer["refused"]
-    assert "row 4 of standard input: value 'broken' is no number" in refusal["reason"]
+    assert "row 4 of standard input: value 'broken' is not a number" in refusal["reason"]
     assert "refused: " in err
 
 

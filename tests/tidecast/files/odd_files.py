@@ -137,7 +137,7 @@ REFUSED = [
     OddFile("series twice", lines("series,date,Series,y", "a,2024-03-01,b,1"), sentence="has the column 'Series' twice"),
     OddFile("two targets", lines("series,date,value,y", "a,2024-03-01,1,2"), sentence="has both 'value' and 'y': name the one"),
     OddFile("a target called ts", lines("timestamp,ts", "2024-03-01,5"), sentence="cannot be a field of a reading: rename it", options=("--target", "ts")),
-    OddFile("a bad cell", PLAIN + b"a,2024-03-03,broken\n", sentence="row 4 of x.csv: value 'broken' is no number"),
+    OddFile("a bad cell", PLAIN + b"a,2024-03-03,broken\n", sentence="row 4 of x.csv: value 'broken' is not a number"),
     OddFile("a bad time", PLAIN + b"a,soon,3\n", sentence="row 4 of x.csv: timestamp 'soon' is not a time"),
     OddFile("an extra digit in a time", PLAIN + b"a,2024-03-01112:00:00Z,3\n", sentence="'2024-03-01112:00:00Z' is not a time"),
     OddFile("panel of shops", lines("Store,Date,Sales", *SHOPS), sentence="column 'Store' distinguishes the rows"),

@@ -108,7 +108,7 @@ def test_a_header_alone_waits_for_rows(pipe: Pipe) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (b"a,2024-01-02,broken", "row 3 of standard input: value 'broken' is no number"),
+        (b"a,2024-01-02,broken", "row 3 of standard input: value 'broken' is not a number"),
         (b"a,soon,1", "row 3 of standard input: timestamp 'soon' is not a time"),
         (b"a,20240102,1", "row 3 of standard input: timestamp '20240102' looks like a date: write 2024-01-02"),
         (

@@ -123,7 +123,7 @@ def test_readings_without_an_answer_are_exit_code_3(
     monkeypatch.setenv("TIDECAST_SERIES__MAX_SERIES", "1")
     assert 3 == run("odd.csv")
     err = capsys.readouterr().err
-    assert "refused: c: row 4 of odd.csv: value 'x' is no number" in err
+    assert "refused: c: row 4 of odd.csv: value 'x' is not a number" in err
     assert "2 readings: 1 forecast, 0 duplicate, 0 late, 1 dead (1 too_many_series; the newest: " in err
 
 

@@ -71,7 +71,7 @@ NUMBERS = [1] * ROWS + [2] * ROWS
         (one_series().assign(y="abc"), "column 'y' of the frame holds no usable number; row 1 of the frame: y 'abc'"),
         (one_series().assign(y=1j), "column 'y' of the frame holds complex128, not numbers"),
         (one_series().assign(y=DS), "column 'y' of the frame holds datetime64.*, not numbers"),
-        (one_series().assign(y=[[1.0]] * ROWS), r"y '\[1.0\]' is no number"),
+        (one_series().assign(y=[[1.0]] * ROWS), r"y '\[1.0\]' is not a number"),
         (
             two_series().assign(unique_id=[None] * ROWS + ["b"] * ROWS),
             "row 1 of the frame has no name in column 'unique_id'",

@@ -167,7 +167,12 @@ READINGS = [
     _no_time("`ts` that spells a day", b"20240301", "looks like a date: send epoch milliseconds or 2024-03-01T00:00Z"),
     _no_time("`ts` that spells a second", b"20240301120000", "milliseconds or 2024-03-01T12:00:00Z"),
     _no_time("`ts` that spells a month", b"202403", "milliseconds or 2024-03-01T00:00Z"),
-    _no_time("`ts` in the far future", b"4102444800000", "over a day ahead of the worker's clock", "future_ts"),
+    _no_time(
+        "`ts` in the far future",
+        b"4102444800000",
+        "(2100-01-01T00:00:00Z) is over a day ahead of the worker's clock",
+        "future_ts",
+    ),
     _dead("bad_ts", "the time in `timestamp`, `time`, `date`, `TS` or the like", OTHER_NAME, {b"ts": None} | ELSEWHERE),
     _time("`ts`, and a field `timestamp`", str(T + 3000), T + 3000, "`ts` gives the time", more=ELSEWHERE),
     _time(
