@@ -39,6 +39,7 @@ TAIL_AT_LEAST, TAIL_AT_MOST = 60, 0.35  # readings, but at most this share of th
 OFF_GRID = 0.25  # of a step: the largest distance of a step from the typical one
 MAX_OFF_GRID = 0.05  # of the steps: with more off the grid most rows would be filled, so rows replace time
 LARGEST = 1e30  # networks train in float32, which ends at 3e38, and errors are squared
+SMALLEST_SPREAD = 1 / LARGEST  # of the target: the linear experts divide by its changes
 
 Cause = Literal["too short", "constant", "refused"]
 
@@ -235,6 +236,10 @@ def _unfit(history: History, validation: int) -> Untrainable | None:
     if (learned == learned[0]).all():
         finding = f"its first {validation} readings, the part to learn from, are all {learned[0]:g}"
         return Untrainable("constant", f"{finding}: the last value is the best forecast")
+    if np.ptp(learned) < SMALLEST_SPREAD:
+        return Untrainable(
+            "refused", f"its values differ by less than {SMALLEST_SPREAD:g}: bring them in a smaller unit"
+        )
     return None
 
 

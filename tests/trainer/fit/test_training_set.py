@@ -199,3 +199,9 @@ def test_values_that_single_precision_cannot_hold_are_refused(largest: float) ->
     values = walk(100)
     values[50] = largest
     assert unfit(history(values)).cause == "refused"
+
+
+def test_values_that_hardly_differ_are_refused() -> None:
+    """The linear experts would not be finite, and a model file with them cannot be read again."""
+    tiny = 5e-324 * np.random.default_rng(0).integers(1, 50, 100)
+    assert "its values differ by less than 1e-30: bring them in a smaller unit" == unfit(history(tiny)).reason
