@@ -29,7 +29,7 @@ def test_the_capacity_and_the_needs_are_printed_with_their_formulas(
     shown = [" ".join(line.split()) for line in lines]
     assert "= own LSTM(50) 20.0 20.0 5.0" in shown
     assert "one worker 50,000 readings/s 1e6 / loop_us" in shown
-    assert "workers for the most 4 bounded by the cores" in shown
+    assert "useful workers 4 more gain nothing: the limit is the cores" in shown
     assert (
         "Needs of 20,000 series every 10s = 2,000.0 readings/s (own LSTM(50)); load: readings/s / (2/3 * 1e6)" in shown
     )

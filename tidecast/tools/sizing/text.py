@@ -29,7 +29,7 @@ def capacity_lines(coefficients: Coefficients, workload: Workload, capacity: Cap
     yield _row("one worker", f"{capacity.one_worker_per_s:,.0f} readings/s", "1e6 / loop_us")
     yield _row("all cores", f"{capacity.cores_per_s:,.0f} readings/s", "1e6 * cores / (worker_us + redis_us)")
     yield _row("one Redis", f"{capacity.redis_per_s:,.0f} readings/s", "1e6 / redis_us")
-    yield _row("workers for the most", f"{capacity.workers}", f"bounded by {BOUNDS[capacity.bound]}")
+    yield _row("useful workers", f"{capacity.workers}", f"more gain nothing: the limit is {BOUNDS[capacity.bound]}")
     share = f"{MEMORY_SHARE:.0%} of {memory_gb:.1f} GB, less forecasts and programs"
     yield _row("series in memory", f"{capacity.series:,}", f"{share}, by {_each(coefficients, workload)}")
 
