@@ -128,7 +128,7 @@ class AnomalyRule(Group):
     """When a reading is an anomaly.
 
     Attributes:
-        muted: whether events are left out; forecasts are marked all the same.
+        muted: whether events are left out; forecasts are still marked.
     """
 
     threshold: float = Field(
@@ -144,7 +144,7 @@ class AnomalyRule(Group):
         ge=0,
         description="After an anomaly, how many readings do not begin another one, unless their error is a new spike.",
     )
-    muted: bool = Field(False, description="Whether events are left out; forecasts are marked all the same.")
+    muted: bool = Field(False, description="Whether events are left out; forecasts are still marked.")
 
 
 class AnomalyOverride(Group):

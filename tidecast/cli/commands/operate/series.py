@@ -87,7 +87,7 @@ def rename(
     as_json: JsonOption = False,
     installation: InstallationOptions,
 ) -> None:
-    """Give a series a new name, under which its window, its records and its models go on."""
+    """Give a series a new name; its window, records and models continue under it."""
     request = SeriesRequest(series=series, new=new, replacing=replace, purging=purge)
     models = change_series(installation.settings(), request, seconds_of(timeout, "--timeout"))
     if as_json:
