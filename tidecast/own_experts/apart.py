@@ -15,7 +15,8 @@ import structlog
 from tidecast.arrays import Float
 from tidecast.errors import SettingsError
 from tidecast.online.own_experts import OwnCall
-from tidecast.own_experts.in_process import answers_of, check_named
+from tidecast.own_experts.answers import answers_of
+from tidecast.own_experts.in_process import check_named
 from tidecast.own_experts.source import make_expert
 from tidecast.settings import ExpertSettings, environment_of_one_thread
 from tidecast.start import child_command

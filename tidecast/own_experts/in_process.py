@@ -1,7 +1,6 @@
 """Call experts of the user's own in this process, for the trainer and for backtests."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import structlog
@@ -9,6 +8,7 @@ import structlog
 from tidecast.arrays import Float
 from tidecast.errors import SettingsError
 from tidecast.online.own_experts import OwnCall, OwnFailure
+from tidecast.own_experts.answers import answers_of
 from tidecast.own_experts.protocol import Expert
 from tidecast.own_experts.source import make_expert
 from tidecast.settings import ExpertSettings
@@ -66,32 +66,3 @@ def check_named(settings: ExpertSettings, call: OwnCall) -> None:
             f"its model has the expert {call.model.source!r}, which the settings do not name: "
             "set experts.series, or train it again"
         )
-
-
-def answers_of(expert: Expert, windows: Float) -> Float:
-    """Return an expert's forecasts, one window after the other if it learns from each.
-
-    Args:
-        expert: the expert.
-        windows: `(n, rows, features)`, in the order of the readings.
-
-    Raises:
-        ValueError: the answers are not finite numbers of the shape `(n,)`.
-    """
-    update = getattr(expert, "update", None)
-    if update is None:
-        return _checked(expert.predict(windows), len(windows))
-    forecasts = np.empty(len(windows))
-    for i, window in enumerate(windows):
-        update(window)
-        forecasts[i] = _checked(expert.predict(windows[i : i + 1]), 1)[0]
-    return forecasts
-
-
-def _checked(answers: Any, count: int) -> Float:
-    forecasts = np.asarray(answers, np.float64)
-    if forecasts.shape != (count,):
-        raise ValueError(f"predict returned the shape {forecasts.shape}, not ({count},)")
-    if not np.isfinite(forecasts).all():
-        raise ValueError("predict returned NaN or infinity")
-    return forecasts

@@ -12,7 +12,7 @@ from tidecast.errors import SettingsError, TidecastError
 from tidecast.models import time_grid
 from tidecast.models.own_model import OwnModel
 from tidecast.models.time_grid import Grid
-from tidecast.own_experts.in_process import answers_of
+from tidecast.own_experts.answers import answers_of
 from tidecast.own_experts.protocol import Expert
 from tidecast.own_experts.source import make_expert
 

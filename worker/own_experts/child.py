@@ -14,7 +14,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tidecast.own_experts.in_process import answers_of
+from tidecast.own_experts.answers import answers_of
 from tidecast.own_experts.protocol import Expert
 from tidecast.own_experts.source import make_expert
 from worker.own_experts.messages import Answer, Load, Predict

@@ -8,7 +8,7 @@ import pytest
 
 from tidecast.arrays import Float
 from tidecast.own_experts import Expert, OnnxExpert, SklearnExpert
-from tidecast.own_experts.in_process import answers_of
+from tidecast.own_experts.answers import answers_of
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ class Nan(Twice):
 class Hungry(Twice):
     def predict(self, windows):
         kept = []
-        while True: kept.append(np.ones(10_000_000))
+        while True: kept.append(np.empty(10_000_000))
 
 class Large(Twice):
-    def restore(self, state): self.held = np.ones(10_000_000)
+    def restore(self, state): self.held = np.empty(10_000_000)
 
 class Dies(Twice):
     def predict(self, windows): os._exit(3)
@@ -47,6 +47,9 @@ class Starts(Twice):
 class Counts(Twice):
     def update(self, window): self.seen = getattr(self, "seen", 0) + 1
     def predict(self, windows): return np.full(len(windows), float(self.seen))
+
+class Imports(Twice):
+    def predict(self, windows): return np.array([float(len({"pydantic", "structlog"} & sys.modules.keys()))])
 
 class Prints(Twice):
     def predict(self, windows):
