@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 from redis import Redis
+from redis import utils as redis_utils
 from xdist.scheduler import LoadFileScheduling
 
 from tests.harness.connections import close_all
@@ -50,12 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Take the signals that `nohup` or a shell's `&` has ignored: each program under test would inherit that.
 
-    Servers listen where no other process of the suite looks for a free port. Trainings tune no network of a cohort,
-    which takes seconds: tests that are about one set its epochs.
+    Servers listen where no other process of the suite looks for a free port. The version of redis-py is read once, not
+    for each connection. Trainings tune no network of a cohort, which takes seconds: tests that are about one set its
+    epochs.
     """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     embedded.free_port = free_port
+    redis_utils.get_lib_version = cache(redis_utils.get_lib_version)
     if config.getoption("markexpr") != "documents":  # a reader has no such variable
         os.environ["TIDECAST_TRAIN__SHARED_EPOCHS"] = "0"
 

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
         assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - the library's own
         known = set(variables_of(cls, PREFIX))
         env_settings.env_vars = {
-            name: value for name, value in env_settings.env_vars.items() if _is_set(name, value, known)
+            name: value
+            for name, value in env_settings.env_vars.items()
+            if name.startswith(PREFIX.lower()) and _is_set(name, value, known)  # the library reads all for each group
         }
         return init_settings, env_settings, _File(settings_cls, _file())
 

@@ -74,7 +74,7 @@ def answered(pool: ExpertPool, *calls: OwnCall) -> tuple[list[float], list[OwnFa
 
 
 def test_experts_answer_from_their_newest_rows_in_a_process_that_imports_little(pool: ExpertPool, file: Path) -> None:
-    """Each series has its own expert, and all answer in one call. The process starts fast without settings and a log."""
+    """Each series has its own expert, and all answer in one call. The process needs no settings and no log."""
     twice = call(file, "Twice"), call(file, "Twice", 2, (4.0, 5.0))
     assert ([4.0, 10.0, 0.0], []) == answered(pool, *twice, call(file, "Imports"))
     assert pool.usage.calls >= 2
