@@ -6,7 +6,7 @@ import random
 from tidecast.tools.demo_data import DemoSource
 
 FIRST_MS = 1_700_000_000_000
-HOURS = 500  # of each series: enough new readings, before the demo waits for a run, for one that judges
+HOURS = 150  # of each series: too few for a network, whose training would first import TensorFlow
 
 
 def few() -> list[DemoSource]:
