@@ -30,7 +30,8 @@ LONG = {"benchmarks", "chaos", "examples", "tools", "trainer"}  # the folders th
 TENSORFLOW = {  # files and folders of tests that import it, and the process that runs them
     "tests/benchmarks/test_kernel": "trainer",
     "tests/benchmarks/test_retrain": "trainer",
-    "tests/chaos/trainings/test_training": "trainer",  # forked from a process that has imported it, as are
+    "tests/benchmarks/test_throughput": "trainer",  # forked from a process that has imported it, as are
+    "tests/chaos/trainings/test_training": "trainer",
     "tests/examples/": "trainer",
     "tests/trainer/fit/": "fit",
     "tests/trainer/pretrain/": "fit",

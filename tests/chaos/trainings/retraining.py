@@ -76,7 +76,9 @@ class Report:
         return self.orphans + self.broken + self.schedule + self.unanswered
 
 
-def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int, life_s: float | None = None) -> Report:
+def retraining_run(
+    folder: Path, child_kills: int, worker_kills: int, seed: int, life_s: float | None = None, window: int = 6
+) -> Report:
     """Kill so many children and so many workers, then let a run come to its end, and check.
 
     Args:
@@ -85,11 +87,12 @@ def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int,
         worker_kills: how many.
         seed: of the order and the moments.
         life_s: how long a child lives; None: as long as the first one, which is left in peace.
+        window: rows of the networks; with many, no network is trained, and the children do not start TensorFlow.
     """
     chance = random.Random(seed)
     victims = [CHILD] * child_kills + [WORKER] * worker_kills
     chance.shuffle(victims)
-    store = _make_store(folder)
+    store = _make_store(folder, window)
     report = Report()
     with EmbeddedRedis() as server, Redis.from_url(server.url, protocol=2) as redis:
         with _pushing(server.url, report):
@@ -110,10 +113,10 @@ def retraining_run(folder: Path, child_kills: int, worker_kills: int, seed: int,
     return report
 
 
-def _make_store(folder: Path) -> ModelStore:
+def _make_store(folder: Path, window: int) -> ModelStore:
     store = ModelStore(folder / "models")
     for s in range(SERIES):
-        store.publish(make_model(f"series-{s}", Spec(window=6, units=4), seed=s))
+        store.publish(make_model(f"series-{s}", Spec(window=window, units=4), seed=s))
     (folder / "tidecast.toml").write_text(SETTINGS)
     return store
 
