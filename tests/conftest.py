@@ -27,7 +27,7 @@ from tidecast.models.store import ModelStore
 from tidecast.settings import Settings, load_settings
 
 LONG = {"benchmarks", "chaos", "examples", "tools", "trainer"}  # the folders that hold them
-TENSORFLOW = {  # files and folders of tests that import it, and the process that runs them
+TOGETHER = {  # files and folders of tests, and the process that runs them: TensorFlow and a cluster start slowly
     "tests/benchmarks/test_kernel": "trainer",
     "tests/benchmarks/test_retrain": "trainer",
     "tests/benchmarks/test_throughput": "trainer",  # forked from a process that has imported it, as are
@@ -42,6 +42,10 @@ TENSORFLOW = {  # files and folders of tests that import it, and the process tha
     "tests/tidecast/tools/frames/test_future": "fit",
     "tests/tidecast/tools/frames/test_training": "fit",
     "tests/tidecast/tools/test_backtest": "trainer",
+    "tests/tidecast/doctor/test_cluster": "cluster",
+    "tests/tidecast/tools/sizing/test_calibration": "cluster",
+    "tests/worker/layout/test_repartition": "cluster",
+    "tests/worker/test_cluster": "cluster",
 }
 
 
@@ -77,17 +81,17 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the two long groups, then the slow files, so that no process is left alone with one at the end."""
+    """Begin with the groups, then the slow files, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: (not _group(item.nodeid), not LONG & {*item.path.parts}))
 
 
 def _group(nodeid: str) -> str | None:
-    """Return the group of a test that imports TensorFlow; None for another one."""
-    return next((group for begin, group in TENSORFLOW.items() if nodeid.startswith(begin)), None)
+    """Return the group of a test in TOGETHER; None for another one."""
+    return next((group for begin, group in TOGETHER.items() if nodeid.startswith(begin)), None)
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc] # the library is untyped
-    """Run each file in one process, and those that import TensorFlow in two, as that takes seconds of a core."""
+    """Run each file, and each group of TOGETHER, in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
