@@ -15,6 +15,7 @@ from tests.harness.oracles.answers import own_answers
 from tests.harness.oracles.blending import blend, learn, shares
 from tests.harness.states import all_whole, whole
 from tests.tidecast.online.harness import (
+    BEGUN_MS,
     HOUR_MS,
     PredictionRequest,
     answers_to,
@@ -233,7 +234,8 @@ def test_intervals_of_far_steps_cover_although_readings_are_missing() -> None:
     values = rng.normal(size=3000).cumsum()
     times = np.flatnonzero(rng.random(len(values)) > 0.15)
     forecaster = forecaster_of(settings=SeriesSettings(horizon=24))
-    made = ask(forecaster, *(entry(n, value=float(values[n])) for n in times.tolist())).forecasts
+    entries = [entry(n, value=float(values[n]), ts=BEGUN_MS + 1000 * n) for n in times.tolist()]
+    made = ask(forecaster, *entries).forecasts
     for step in (2, 6, 12, 24):
         due = (times > 300) & np.isin(times + step, times)
         lower, upper = (end[due] for end in ends_of(made, step))
