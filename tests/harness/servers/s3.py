@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.harness.patience import PATIENCE_S
 
@@ -31,6 +30,8 @@ class ObjectServer:
 @contextmanager
 def object_server() -> Iterator[ObjectServer]:
     """Yield a server on a free port and an empty prefix; moto keeps one set of objects in a process."""
+    from moto.server import ThreadedMotoServer  # here, as it takes long to import
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

@@ -1,8 +1,6 @@
 """A report shows the model's results and nothing else, and opens without a network."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -276,13 +274,6 @@ def test_the_same_figure_gives_the_same_bytes_and_another_sheet_others() -> None
 def test_times_are_written_without_zeros() -> None:
     """Of a day, its time and its seconds."""
     assert ["1970-01-01", "1970-01-01 00:01 UTC", "1970-01-01 00:00:01 UTC"] == [moment(t) for t in (0, 60_000, 1000)]
-
-
-def test_tensorflow_is_loaded_only_to_train_a_network() -> None:
-    """A report needs none, nor does a run that finds nothing to train; the import takes seconds of a core."""
-    imports = "import sys, trainer.reports.report, trainer.reports.explain, trainer.main, trainer.retrain.main"
-    code = f"{imports}; assert not {{'tensorflow', 'keras'}} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def _labels(figure: Figure) -> list[str]:
