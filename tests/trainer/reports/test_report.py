@@ -33,12 +33,14 @@ from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
 from tidecast.settings import load_settings
 from trainer.data.source import Source
-from trainer.reports import canvas, figures
+from trainer.reports import canvas, figures, html_page
 from trainer.reports.canvas import SHEETS, Sheet
 from trainer.reports.html_page import picture, picture_path
 from trainer.reports.report import moment, report, run, weight_rows
 from trainer.reports.review import review
 from trainer.reports.target import Request, load_target, requested_history
+
+PICTURES = ("coverage", "forecasts", "learning", "residuals", "steps", "weights")
 
 
 def write_report(folder: Path) -> Path:
@@ -52,7 +54,8 @@ def write_report(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One report, for the tests that only read it."""
-    return write_report(tmp_path_factory.mktemp("report"))
+    with sheets("dark-narrow"):
+        return write_report(tmp_path_factory.mktemp("report"))
 
 
 def test_the_same_version_gives_the_same_report_again(written: Path, tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_a_page_needs_nothing_but_itself(written: Path) -> None:
     assert [] == re.findall(r"<script|<link|<iframe|https?:|url\(|@import| on\w+=", html)
     sources = re.findall(r'(?:src|srcset)="([^"]{22})', html)
     assert {"data:image/png;base64,"} == set(sources)
-    assert 24 == len(sources)
+    assert 2 * len(PICTURES) == len(sources)
     assert "default-src 'none'" in html
 
 
@@ -83,8 +86,9 @@ def test_a_layout_found_for_one_theme_suits_the_other_to_the_pixel() -> None:
         canvas.legend(drawing, sheet)
         return drawing
 
-    files = picture("any", "any", draw).files
-    assert {name: canvas.png(draw(sheet)) for name, sheet in SHEETS.items()} == files
+    drawn = picture("any", "any", draw)
+    assert {name: canvas.png(draw(sheet)) for name, sheet in SHEETS.items()} == drawn.files
+    assert len(SHEETS) == html_page.figure(drawn).count("data:image/png;base64,")
 
 
 def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
@@ -98,15 +102,13 @@ def test_names_and_verdicts_are_text_not_markup(written: Path) -> None:
 def test_files_are_named_by_the_digest_of_the_series(written: Path) -> None:
     """A series name never becomes part of a path."""
     digest = sha256(SERIES.encode()).hexdigest()[:12]
-    names = ["", "-coverage", "-forecasts", "-learning", "-residuals", "-steps", "-weights"]
-    assert {f"{digest}-v1{name}{'.png' if name else '.html'}" for name in names} == {
-        file.name for file in written.parent.iterdir()
-    }
+    names = {f"{digest}-v1.html", *(f"{digest}-v1-{name}.png" for name in PICTURES)}
+    assert names == {file.name for file in written.parent.iterdir()}
 
 
 def test_pictures_lie_beside_the_page(written: Path) -> None:
     """Each is a PNG of the common width."""
-    for name in ("learning", "forecasts", "weights", "residuals", "coverage"):
+    for name in PICTURES:
         data = picture_path(written, name).read_bytes()
         assert data.startswith(SIGNATURE)
         assert int(Sheet().width * canvas.DPI) == int.from_bytes(data[16:20], "big")
