@@ -18,8 +18,8 @@ _NO_NAME = "__HIVE_DEFAULT_PARTITION__"
 _NUMBER_OR_DATE = re.compile(r"[\d:T-]*")
 
 
-def files_of(source: Path) -> list[Path]:
-    """Return the files of a directory, or the source itself if it is not a directory.
+def files_of(source: Path) -> tuple[list[Path], str | None]:
+    """Return the files of a directory, with a note on other files; or the source itself if it is not a directory.
 
     Linked folders are read too, each once. Hidden files and folders are not.
 
@@ -27,13 +27,15 @@ def files_of(source: Path) -> list[Path]:
         HistoryError: no file has one of the `ENDINGS`, or a folder cannot be read.
     """
     if not source.is_dir():
-        return [source]
-    files = sorted(_files(source))
+        return [source], None
+    name = printable(str(source))
+    found = sorted(_files(source))
+    files = [path for path in found if path.name.lower().endswith(ENDINGS)]
     if not files:
-        raise HistoryError(
-            f"directory {printable(str(source))} holds no file ending in {', '.join(ENDINGS)}: name another"
-        )
-    return files
+        raise HistoryError(f"directory {name} holds no file ending in {', '.join(ENDINGS)}: name another")
+    others = [printable(str(path.relative_to(source))) for path in found if not path.name.lower().endswith(ENDINGS)]
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return files, f"{name}: not read because of their endings: {', '.join(others[:3])}{more}" if others else None
 
 
 def folder_names(path: Path) -> dict[str, str]:
@@ -92,11 +94,9 @@ def _files(source: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(place, name)
-            # Reading a link to nothing is an error. Pipes and devices are left out.
-            if name.lower().endswith(ENDINGS) and not name.startswith(".") and (path.is_file() or not path.exists()):
-                yield path
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        # Reading a link to nothing is an error. Pipes and devices are left out.
+        yield from (path for path in paths if path.is_file() or not path.exists())
 
 
 def _refuse(exc: OSError) -> NoReturn:

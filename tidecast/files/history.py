@@ -123,7 +123,7 @@ def histories_of(
     for table in tables:
         layout = layout_of(table, selection)
         parts, time_notes = parts_of(table, layout, zone)
-        notes += [f"{table.source}: {note}" for note in (*layout.notes, *time_notes)]
+        notes += [*table.notes, *(f"{table.source}: {note}" for note in (*layout.notes, *time_notes))]
         for part in parts:
             parts_by_series.setdefault(part.series, []).append(part)
     return joined(parts_by_series.values(), carry=carry, notes=notes)

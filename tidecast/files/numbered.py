@@ -17,6 +17,7 @@ DATES = 0.9  # the smallest share of dates among them
 TOO_LARGE = 1e16
 NOISE_NS = 1000  # rounding error of epoch seconds in a double
 
+FRACTION = "has a fraction, and times from about 0 on are milliseconds: write whole ones"
 NEITHER = "is not a time: epoch seconds begin with 1000000000, in 2001; write ISO-8601 such as 2024-05-01T12:00:00Z"
 FROM_0 = "the times are numbers from about 0 on: read as milliseconds since 1970-01-01"
 
@@ -67,6 +68,9 @@ def _fault(present: Float) -> tuple[int, str] | None:
     if len(dates) >= DATES * len(reasons):
         return dates[0]
     size = np.abs(present)
+    fractions = present != np.rint(present)
+    if fractions.any() and _counts(present):
+        return int(np.argmax(fractions)), FRACTION
     if size.min() >= COUNTER and size.max() < FIRST_SECOND:
         return 0, NEITHER
     return None

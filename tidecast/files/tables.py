@@ -33,6 +33,7 @@ class Table:
     stem: str  # its name without directory and endings
     columns: dict[str, Column]  # by name, with single blanks as white space
     rows: Int64  # (rows,) row numbers in the file, from 1; in CSV the header is row 1
+    notes: tuple[str, ...] = ()  # on the files that were not read
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,12 +67,16 @@ def read_tables(sources: Sequence[str | Path]) -> Iterator[Table]:
         raise HistoryError(f"no history was named: {ACCEPTED}, a directory of them, or - for standard input")
     if "" in sources:  # it would stand for the present directory
         raise HistoryError("the name of a history is empty: name a file, or . for the present directory")
+    found = [files_of(Path(source)) for source in sources]
+    notes = tuple(note for _, note in found if note)
     # A file that is named twice, or together with its directory, is read once.
-    for path in dict.fromkeys(path for source in sources for path in files_of(Path(source))):
+    for path in dict.fromkeys(path for paths, _ in found for path in paths):
         if str(path) == STDIN:
-            yield table_of("standard input", "stdin", sys.stdin.buffer.read())
+            table = table_of("standard input", "stdin", sys.stdin.buffer.read())
         else:
-            yield _with_folders(table_of(printable(str(path)), stem_of(path), _content(path)), path)
+            table = _with_folders(table_of(printable(str(path)), stem_of(path), _content(path)), path)
+        yield replace(table, notes=notes)
+        notes = ()
 
 
 def stem_of(path: Path) -> str:

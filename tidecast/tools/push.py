@@ -111,7 +111,7 @@ def push_known_file(
     zone = zone_of(time_zone)
     for table in read_tables([source]):
         layout = fields_of(table, selection, (KNOWN_AT,))
-        print_notes(f"{table.source}: {note}" for note in layout.notes)
+        print_notes((*table.notes, *(f"{table.source}: {note}" for note in layout.notes)))
         for series, ts, values, known_at in known_rows(table, layout, zone).in_order():
             with _refusing(series, pushed):
                 client.push_known(series, values, wire_time(ts), None if known_at == ALWAYS else known_at)

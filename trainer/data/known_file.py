@@ -41,6 +41,7 @@ def add_known_files(
             known_rows(table, fields_of(table, chosen, may_lack_series=True), zone, table.stem).add_to(values)
     for table, layout in zip(tables, layouts, strict=True):
         known_rows(table, layout, zone).add_to(values)
-    return tuple(
-        f"{table.source}: {note}" for table, layout in zip(tables, layouts, strict=True) for note in layout.notes
-    )
+    notes: list[str] = []
+    for table, layout in zip(tables, layouts, strict=True):
+        notes += [*table.notes, *(f"{table.source}: {note}" for note in layout.notes)]
+    return tuple(notes)

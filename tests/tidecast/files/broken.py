@@ -98,6 +98,7 @@ FILES = [
     Broken("no time readable", long_form("a,01.05.2024,1", "a,02.05.2024,2"), ("row 2 of", "'01.05.2024'", "ISO-8601")),
     Broken("unreadable time without series", b"ts,value\n2024-01-01,1\nsoon,2\n", ("row 3 of", "'soon'", "ISO-8601")),
     Broken("years for times", b"date,value\n1990,1\n1991,2\n", ("'1990' looks like a year", "1990-01-01")),
+    Broken("seconds from 0", b"ts,value\n0.0,1\n1.5,2\n3.0,3\n", ("row 3 of", "'1.5' has a fraction", "whole ones")),
     Broken("compact dates", b"date,value\n20240101,1\n", ("'20240101' looks like a date", "2024-01-01")),
     Broken("microseconds", b"ts,value\n1704067200000000,1\n", ("row 2 of", "microseconds: write milliseconds")),
     Broken(

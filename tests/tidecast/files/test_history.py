@@ -245,7 +245,7 @@ def test_reads_standard_input(monkeypatch: pytest.MonkeyPatch, pack: Any) -> Non
 
 
 def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -> None:
-    """Files are read recursively, in order, each once; hidden ones and those of other types are skipped."""
+    """Files are read recursively, in order, each once; hidden ones are skipped, and those with other endings named."""
     (tmp_path / "2024").mkdir()
     (tmp_path / "2024" / "b.csv").write_bytes(long_form("a,2024-01-02,2"))
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(long_form("a,2024-01-03,3", "c,2024-01-01,1")))
@@ -255,6 +255,7 @@ def test_reads_a_directory_and_joins_a_series_of_several_files(tmp_path: Path) -
     histories = read_history([tmp_path, tmp_path / "z.parquet"])
     assert ["a", "c"] == [history.series for history in histories.accepted]
     assert [[1.0], [2.0], [3.0]] == histories.accepted[0].values.tolist()
+    assert (f"{tmp_path}: not read because of their endings: readme.md",) == histories.notes
 
 
 def write_parts(tmp_path: Path, *folders: str) -> None:
