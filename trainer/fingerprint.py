@@ -20,7 +20,8 @@ def run_digest(history: History, spec: Spec, settings: Settings, season: int | N
     """Return a digest of the inputs that determine a trained model, except the champion that a warm start uses."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
     digest.update(settings.train.model_dump_json().encode())
-    digest.update(f"{settings.series.max_gap} {settings.series.level} {season}".encode())
+    series = settings.series
+    digest.update(f"{series.max_gap} {series.level} {series.bounds} {season}".encode())
     digest.update(_own_code(settings.experts.source_of(history.series)))
     digest.update(history.ts.tobytes())
     digest.update(history.values.tobytes())

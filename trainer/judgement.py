@@ -72,7 +72,9 @@ def judged(
     answers = expert_answers(model, shared and shared.model, training_set.grid, training_set.tail, settings.experts)
     tail = Tail(training_set.history, training_set.tail, training_set.since)
     season = training_set.seasons[0] if training_set.seasons else None
-    comparison = evaluate_candidates(tail, answers, season, _champion(candidate, settings, store))
+    comparison = evaluate_candidates(
+        tail, answers, season, _champion(candidate, settings, store), settings.series.bounds
+    )
     decision = judge(comparison, candidate.champion and candidate.champion[0])
     moves = move_stats(tail.y, tail.since)
     figures = {

@@ -1,6 +1,5 @@
 """The forecaster of a partition: it turns a batch of readings into forecasts, without Redis, clock or files."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -64,9 +63,7 @@ class Forecaster:
         self.engine = Engine() if engine is None else engine  # an engine without models is falsy
         self.shadow_tests = ShadowTests(self.engine, probation)
         self.known = KnownValues()
-        low = settings.minimum
-        high = settings.maximum
-        self._bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+        self._bounds = settings.bounds
         self._settings = settings
         self._own = own
         self._series = PartitionSeries(settings, self.engine, self.shadow_tests, anomalies or AnomalySettings())

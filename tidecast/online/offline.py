@@ -192,7 +192,9 @@ def _profiled(grid: Grid, at: Int64, seasons: Int64, step_ms: float, most_rows: 
     return np.concatenate(terms), window.season_profiles()
 
 
-def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float | None = None) -> BatchScores:
+def blend_forecasts(
+    forecasts: Float, actual: Float, moves: Float, errors: Float | None, bounds: tuple[float, float]
+) -> BatchScores:
     """Blend the experts' forecasts of successive readings, while their records learn from each reading.
 
     Args:
@@ -200,6 +202,7 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
         actual: `(readings,)`.
         moves: `(readings,)` the usual largest move before each reading, 0 while it is not known.
         errors: `(records, experts)` to begin with; None: no expert has a record.
+        bounds: the lowest and the highest possible forecast.
     """
     n = len(actual)
     record = new_record(1)
@@ -211,4 +214,4 @@ def blend_forecasts(forecasts: Float, actual: Float, moves: Float, errors: Float
     before = np.concatenate([[np.nan], actual[:-1]])[:n]
     readings = Readings.of(nothing, np.arange(n), nothing)._replace(y=before, moves=moves)
     series = series_rows(n, record=address_of(record))
-    return score_batch(series, readings, forecasts, np.array([0.5]), (-np.inf, np.inf))
+    return score_batch(series, readings, forecasts, np.array([0.5]), bounds)

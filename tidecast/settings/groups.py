@@ -1,5 +1,6 @@
 """The groups of settings of workers, series and the dashboard; in Python a duration is in seconds, a size in bytes."""
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
@@ -118,6 +119,13 @@ class SeriesSettings(Group):
         if maximum is not None and minimum is not None and maximum <= minimum:
             raise ValueError(f"use more than series.minimum, which is {minimum:g}")
         return maximum
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Return the lowest and the highest possible forecast."""
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        return low, high
 
     def unit_of(self, series: str) -> str:
         """Return the unit of a series' values; empty without one."""

@@ -21,6 +21,7 @@ from tidecast.own_experts.in_process import InProcess
 from tidecast.settings import ExpertSettings
 
 CHUNK = 1024  # windows forecast at once: bounds the memory for a long tail
+UNBOUNDED = (-np.inf, np.inf)
 ROWS = 400  # newest readings that determine the usual move
 
 
@@ -90,7 +91,13 @@ def _own_answers(series: str, own: OwnModel, grid: Grid, newest: NDArray[np.int6
     return answers
 
 
-def blended(answers: Float, actual: Float, errors: Float | None = None, usual: float = 0.0) -> Blended:
+def blended(
+    answers: Float,
+    actual: Float,
+    errors: Float | None = None,
+    usual: float = 0.0,
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> Blended:
     """Blend experts' answers as the worker does, updating the error records with every reading.
 
     Args:
@@ -98,13 +105,14 @@ def blended(answers: Float, actual: Float, errors: Float | None = None, usual: f
         actual: `(readings,)`.
         errors: `(records, experts)` to begin with; None: no expert has a record.
         usual: the series' usual largest move; 0: not known.
+        bounds: the lowest and the highest possible forecast.
     """
     moves = Moves(of_model=usual)
     usual_moves = np.empty(len(actual))
     for i, (y, last) in enumerate(zip(actual.tolist(), answers[:, NAIVE].tolist(), strict=True)):
         usual_moves[i] = moves.usual
         moves = moves.learn(abs(y - last), actual[max(0, i - ROWS) : i])
-    scores = blend_forecasts(answers, actual, usual_moves, errors)
+    scores = blend_forecasts(answers, actual, usual_moves, errors, bounds)
     return Blended(scores.weights, scores.yhat)
 
 

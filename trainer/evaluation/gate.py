@@ -14,7 +14,7 @@ from tidecast.files.history import History
 from tidecast.models.experts import EXPERTS, NAIVE
 from tidecast.models.metrics import scores, skill
 from tidecast.models.model import Evidence, Header, Scores
-from trainer.evaluation.answers import blended
+from trainer.evaluation.answers import UNBOUNDED, blended
 from trainer.evaluation.moves import move_stats
 
 MODEL, LAST_VALUE, CHAMPION = "model", "last_value", "champion"
@@ -72,7 +72,11 @@ class GateDecision:
 
 
 def evaluate_candidates(
-    tail: Tail, mine: Float, season: int | None, champion: ChampionContestant | None = None
+    tail: Tail,
+    mine: Float,
+    season: int | None,
+    champion: ChampionContestant | None = None,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Comparison:
     """Compare the forecasts of a candidate's blend, its experts, the last value and the champion.
 
@@ -86,11 +90,12 @@ def evaluate_candidates(
         mine: `(readings - start, experts)` the answers of the candidate's experts.
         season: the season of the candidate's seasonal naive.
         champion: the current champion.
+        bounds: the lowest and the highest possible forecast of a blend.
     """
     mine = mine[tail.since - tail.start :]
     actual = tail.y[tail.since :]
     usual = move_stats(tail.y, tail.since).largest
-    answers = {MODEL: blended(mine, actual, usual=usual).yhat, LAST_VALUE: tail.y[tail.since - 1 : -1]}
+    answers = {MODEL: blended(mine, actual, usual=usual, bounds=bounds).yhat, LAST_VALUE: tail.y[tail.since - 1 : -1]}
     answers |= {
         name: mine[:, at]
         for at, name in enumerate(EXPERTS)
@@ -100,14 +105,14 @@ def evaluate_candidates(
     known = None
     if champion and champion.header.judged == tail.span:
         known = champion.header.evidence.scores.get(MODEL)
-    elif champion and (answer := _answer_of(champion, tail, usual)) is not None:
+    elif champion and (answer := _answer_of(champion, tail, usual, bounds)) is not None:
         answers[CHAMPION] = answer
         rows = champion.unseen(tail)
     answers = {name: answer[rows] for name, answer in answers.items()}
     return Comparison(actual[rows], answers, season, float(np.abs(np.diff(tail.y[: tail.start])).mean()), known)
 
 
-def _answer_of(champion: ChampionContestant, tail: Tail, usual: float) -> Float | None:
+def _answer_of(champion: ChampionContestant, tail: Tail, usual: float, bounds: tuple[float, float]) -> Float | None:
     """Return the champion's forecasts, or None if too few readings can judge it or a feature is missing."""
     if np.count_nonzero(champion.unseen(tail)) < MIN_ROWS:
         return None
@@ -115,7 +120,7 @@ def _answer_of(champion: ChampionContestant, tail: Tail, usual: float) -> Float 
     if answers is None:
         return None
     # The champion's records include a change in the tail, as they do in the worker.
-    return blended(answers, tail.y[tail.start :], usual=usual).yhat[tail.since - tail.start :]
+    return blended(answers, tail.y[tail.start :], usual=usual, bounds=bounds).yhat[tail.since - tail.start :]
 
 
 def judge(comparison: Comparison, champion: int | None) -> GateDecision:

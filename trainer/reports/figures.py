@@ -66,12 +66,12 @@ def forecasts(review: Review, target: str, sheet: Sheet) -> Figure:
     newest = slice(-SHOWN, None)
     ts, actual, answer = _broken(review, review.ts[newest], review.actual[newest], review.answer[newest])
     at = canvas.moments(ts)
-    low = answer - review.half_width
-    high = answer + review.half_width
-    axis.fill_between(at, low, high, color=FORECAST, alpha=BAND, lw=0, label=f"{review.level * 100:g} % interval")
+    axis.fill_between(
+        at, *review.interval(answer), color=FORECAST, alpha=BAND, lw=0, label=f"{review.level * 100:g} % interval"
+    )
     axis.plot(at, actual, color=READING, lw=1.3, label="reading")
     axis.plot(at, answer, color=FORECAST, lw=1.3, label="forecast")
-    _mark_next(axis, review, review.next_answer, sheet)
+    _mark_next(axis, review, sheet)
     canvas.style_axis(axis, sheet, "Readings and forecasts")
     canvas.label(axis, sheet, y=canvas.drawable(target))
     canvas.time_axis(axis, sheet)
@@ -104,10 +104,12 @@ def stream(ts: NDArray[np.int64], actual: Float, forecast: Float, title: str, sh
     return figure
 
 
-def _mark_next(axis: Any, review: Review, answer: float, sheet: Sheet) -> None:
+def _mark_next(axis: Any, review: Review, sheet: Sheet) -> None:
+    answer = np.array([review.next_answer])
+    low, high = review.interval(answer)
     at = canvas.moments(np.array([review.next_ts]))
     point = {"fmt": "o", "ms": 6, "mec": sheet.theme.paper, "mew": 0.8, "elinewidth": 1.6, "capsize": 4, "zorder": 5}
-    axis.errorbar(at, [answer], yerr=review.half_width, color=FORECAST, label="next", **point)
+    axis.errorbar(at, answer, yerr=[answer - low, high - answer], color=FORECAST, label="next", **point)
 
 
 def weights(review: Review, sheet: Sheet) -> Figure:

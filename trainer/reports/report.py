@@ -165,8 +165,7 @@ def next_rows(steps: StepsAhead) -> list[tuple[str, str, str, str]]:
 def _headline(header: Header, reviewed: Review) -> list[tuple[str, str]]:
     """Return the key figures; skill and error are those that the gate measured, on readings held back from training."""
     evidence = header.evidence
-    low = reviewed.next_answer - reviewed.half_width
-    high = reviewed.next_answer + reviewed.half_width
+    low, high = reviewed.interval(np.array(reviewed.next_answer))
     judged = f"on {evidence.rows} readings held back from training"
     facts = [(f"Forecast for {moment(reviewed.next_ts)}", f"{reviewed.next_answer:.5g} ({low:.5g} to {high:.5g})")]
     if evidence.rows:

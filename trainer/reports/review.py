@@ -34,6 +34,7 @@ class Review:
     gap_ms: float  # readings further apart are not joined
     next_ts: int
     next_answer: float
+    bounds: tuple[float, float]  # the lowest and the highest possible forecast
     next_weights: Float  # (experts,)
     trained_on: bool  # whether the model was trained on these same readings
     steps: StepsAhead | None = None  # None: `series.horizon` is 1
@@ -50,6 +51,10 @@ class Review:
     def inside(self) -> NDArray[np.bool_]:
         """Return whether each reading was within its forecast's interval."""
         return np.abs(self.errors) <= self.half_width
+
+    def interval(self, answer: Float) -> tuple[Float, Float]:
+        """Return the ends of the intervals of forecasts, within the bounds."""
+        return np.clip(answer - self.half_width, *self.bounds), np.clip(answer + self.half_width, *self.bounds)
 
     @property
     def coverage(self) -> float:
@@ -95,7 +100,9 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
     if grid is None:
         raise AssertionError("a subject's history has the columns that its model reads")
     answers = expert_answers(subject.model, subject.shared, grid, first, settings.experts)
-    blend = blended(answers, extended.values[first:, 0], subject.model.panel.errors, header.largest_move)
+    bounds = settings.series.bounds
+    y = extended.values[first:, 0]
+    blend = blended(answers, y, subject.model.panel.errors, header.largest_move, bounds)
     return Review(
         ts=history.ts[first:][judging],
         actual=history.values[first:, 0][judging],
@@ -107,6 +114,7 @@ def review(subject: ReportTarget, settings: Settings) -> Review:
         gap_ms=(max_gap + 1.5) * header.step_ms,
         next_ts=int(extended.ts[-1]),
         next_answer=float(blend.yhat[-1]),
+        bounds=bounds,
         next_weights=blend.weights[-1],
         trained_on=trained_on,
         steps=steps_ahead(subject, settings, first) if settings.series.horizon > 1 else None,

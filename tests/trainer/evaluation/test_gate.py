@@ -127,6 +127,15 @@ def test_neither_a_gross_error_nor_the_reading_after_it_judges() -> None:
     assert np.delete(given.values[40:, 0], [10, 11, 12]).tolist() == compared.actual.tolist()
 
 
+def test_the_bounds_of_the_settings_bound_the_blends() -> None:
+    """As in the worker: below them, no contestant would forecast."""
+    given = history(gap_share=0)
+    low = float(np.median(given.values[:, 0]))
+    mine = answers_of(make_model("s", step_ms=STEP), given, 40)
+    compared = evaluate_candidates(Tail(given, 40, 40), mine, None, bounds=(low, np.inf))
+    assert compared.answers[MODEL].min() == low
+
+
 def test_mase_is_measured_by_the_part_before_the_tail() -> None:
     """A wild tail does not make its own errors look small."""
     given = history()

@@ -40,6 +40,15 @@ def test_the_tail_is_forecast_window_by_window() -> None:
     assert not result.trained_on
 
 
+def test_the_bounds_of_the_settings_bound_the_forecasts() -> None:
+    """As in the worker."""
+    settings = load_settings(series={"minimum": -0.2, "maximum": 0.2})
+    result = review(ReportTarget(1, make_version(), make_history()), settings)
+    assert (-0.2, 0.2) == (result.answer.min(), result.answer.max())
+    assert -0.2 <= result.next_answer <= 0.2
+    assert (-0.2, 0.2) == tuple(result.interval(np.array(result.next_answer)))
+
+
 def test_coverage_counts_the_readings_inside() -> None:
     """The share within the half-width, the border included."""
     result = replace(reviewed(make_version(), make_history()), actual=np.zeros(4), answer=np.array([0.0, 0.9, 1.0, -2]))
