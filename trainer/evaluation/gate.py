@@ -83,7 +83,7 @@ def evaluate_candidates(
     Gross errors and the readings after them do not count. Every blend begins without error records, as all its experts
     are new to the tail; the usual moves are known. The champion takes part if enough readings are newer than its
     training data; only those readings count then. A champion that was judged on this same tail, before its linear
-    experts were fitted on it, keeps the scores that it had then.
+    experts were fitted on it, keeps the scores that it had then, and only the readings of these count: the newest ones.
 
     Args:
         tail: the readings.
@@ -101,13 +101,14 @@ def evaluate_candidates(
         for at, name in enumerate(EXPERTS)
         if at != NAIVE and np.isfinite(mine[:, at]).all() and len(mine)
     }
-    rows = tail.history.judging[tail.since :]
+    rows = np.flatnonzero(tail.history.judging[tail.since :])
     known = None
     if champion and champion.header.judged == tail.span:
         known = champion.header.evidence.scores.get(MODEL)
+        rows = rows[-champion.header.evidence.rows :]
     elif champion and (answer := _answer_of(champion, tail, usual, bounds)) is not None:
         answers[CHAMPION] = answer
-        rows = champion.unseen(tail)
+        rows = np.flatnonzero(champion.unseen(tail))
     answers = {name: answer[rows] for name, answer in answers.items()}
     return Comparison(actual[rows], answers, season, float(np.abs(np.diff(tail.y[: tail.start])).mean()), known)
 

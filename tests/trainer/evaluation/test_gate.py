@@ -9,7 +9,7 @@ from tests.harness.models import make_model
 from tests.trainer.evaluation.harness import STEP, answers_of, history, model_of
 from tidecast.files.history import History
 from tidecast.models.metrics import scores, skill
-from tidecast.models.model import Model
+from tidecast.models.model import Model, Scores
 from tidecast.models.spec import Spec
 from trainer.evaluation.answers import blended
 from trainer.evaluation.gate import (
@@ -117,6 +117,18 @@ def test_the_champion_is_judged_only_by_readings_newer_than_it_was_trained_on() 
     late = comparison_of(given, 40, model, trained_until(len(given) - 3))
     assert CHAMPION not in late.answers
     assert len(late.actual) == 40
+
+
+def test_a_champion_of_the_same_tail_is_compared_on_the_readings_that_judged_it() -> None:
+    """Its figures are of those alone that its own champion had not seen."""
+    given = history(gap_share=0)
+    model = make_model("s", step_ms=STEP)
+    own = model.header.evidence.model_copy(update={"rows": 25, "scores": {MODEL: Scores(mae=0.1, rmse=0.2)}})
+    judged = {"judged": Tail(given, 40, 40).span, "evidence": own}
+    champion = Model(model.header.model_copy(update=judged), model.weights, model.panel)
+    compared = comparison_of(given, 40, model, champion)
+    assert given.values[55:, 0].tolist() == compared.actual.tolist()
+    assert own.scores[MODEL] == compared.champion
 
 
 def test_neither_a_gross_error_nor_the_reading_after_it_judges() -> None:
