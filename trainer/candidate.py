@@ -43,10 +43,16 @@ class Candidate:
 
     @property
     def parent(self) -> tuple[int, Model] | None:
-        """Return the champion if its weights fit the spec; training then starts from them (a warm start)."""
-        if self.champion and self.champion[1].header.network and self.champion[1].spec == self.training_set.spec:
-            return self.champion
-        return None
+        """Return the champion if training may start from its weights (a warm start).
+
+        They must fit the spec, and must not have learned from the tail: its tail may not begin later.
+        """
+        if self.champion is None:
+            return None
+        header = self.champion[1].header
+        tail_ts = self.training_set.history.ts[self.training_set.tail]
+        may_start = header.network and header.spec == self.training_set.spec and header.judged[0] <= tail_ts
+        return self.champion if may_start else None
 
 
 def screened(

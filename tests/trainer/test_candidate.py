@@ -109,7 +109,10 @@ def test_a_season_out_of_range_is_refused_before_the_training(
 def test_a_champion_that_has_learned_the_tail_is_kept_unless_forced(
     settings: Settings, store: ModelStore, readings: int, gross: list[int]
 ) -> None:
-    """An older or hardly newer history cannot judge it; with force, only the last value judges the candidate."""
+    """An older or hardly newer history cannot judge it; with force, only the last value judges the candidate.
+
+    Then the candidate does not begin with weights that have learned from an older tail either.
+    """
     given = history(readings=168)
     train([cut(given, 160)], SPEC, settings, store)
     older = cut(given, readings)
@@ -119,6 +122,7 @@ def test_a_champion_that_has_learned_the_tail_is_kept_unless_forced(
     assert "bring newer ones" in verdict.reason
     (verdict,) = train([older], SPEC, settings, store, TrainOptions(force=True))
     assert (verdict.status, store.champion("s")) == ("trained", 2)
+    assert (None if readings < 160 else 1) == store.load("s")[1].header.parent
 
 
 def test_a_damaged_champion_is_replaced(settings: Settings, store: ModelStore) -> None:
