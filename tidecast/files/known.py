@@ -1,6 +1,6 @@
 """Read tables of values that are known ahead: a row for each time, a column for each field."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -53,6 +53,24 @@ class KnownRows:
             values = {self.fields[place]: float(self.values[row, place]) for place in np.flatnonzero(there[row])}
             if values:
                 yield self.sources[self.codes[row]], int(self.ts[row]), values, int(self.known_at[row])
+
+
+def check_no_target(source: str, fields: Iterable[str], targets: Collection[str]) -> None:
+    """Check that no field is the target: a model would learn from the values that it must forecast.
+
+    Args:
+        source: the name of the table in messages.
+        fields: the names of its fields.
+        targets: the names of the columns to forecast, case-folded.
+
+    Raises:
+        HistoryError: a field is a target.
+    """
+    if target := next((name for name in fields if name.casefold() in targets), None):
+        raise HistoryError(
+            f"column {target!r} of {source} is the target, which is not known ahead: remove the column, or rename "
+            "it if it holds other values"
+        )
 
 
 def known_rows(table: Table, layout: TableLayout, zone: ZoneInfo | None, nameless: str = ALL_SERIES) -> KnownRows:

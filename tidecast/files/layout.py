@@ -56,6 +56,11 @@ class TableLayout:
     features: tuple[str, ...]  # the names of `values` in the history; in wide form those of each series
     notes: tuple[str, ...] = ()
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to forecast."""
+        return self.values if self.wide else self.values[:1]
+
 
 def layout_of(table: Table, selection: Selection) -> TableLayout:
     """Determine the meaning of each column of a table.

@@ -5,20 +5,24 @@ from typing import Any
 import pandas as pd
 
 from tidecast.errors import HistoryError
-from tidecast.files.known import KNOWN_AT, known_rows
+from tidecast.files.known import KNOWN_AT, check_no_target, known_rows
 from tidecast.files.layout import TableLayout
 from tidecast.files.tables import Table
 from tidecast.models.known.values import KnownValues
 from tidecast.suggestions import listed
 from trainer.data import frame_cells as cells
-from trainer.data.frame_columns import find, series_of, time_of
+from trainer.data.frame_columns import TARGET, find, series_of, time_of
 from trainer.data.frame_table import THE_FRAME, columns_of, table_of, without_command_options
 
 _FUTURE = "the frame of known values"
 
 
 def read_known(
-    frame: Any, history: Any = None, series_column: str | None = None, time_column: str | None = None
+    frame: Any,
+    history: Any = None,
+    series_column: str | None = None,
+    time_column: str | None = None,
+    target: str | None = None,
 ) -> KnownValues:
     """Read the values of a frame: a row for each time, a column for each field.
 
@@ -29,9 +33,10 @@ def read_known(
         history: the frame of the readings; its columns of the same names give values for times that `frame` lacks.
         series_column: the column with the names of the series; None: `unique_id` or `series`, if it exists.
         time_column: the column with the times; None: `ds`, another usual name, or the only one with times.
+        target: the column of `history` to forecast; None: `y` or `value`.
 
     Raises:
-        HistoryError: the frame cannot be read.
+        HistoryError: the frame cannot be read, or a field is the target.
     """
     values = KnownValues()
     given = columns_of(frame, _FUTURE)[0]
@@ -41,6 +46,8 @@ def read_known(
     with without_command_options():
         if history is not None:
             readings = columns_of(history)[0]
+            target = target or find(list(readings.columns), TARGET) or ""
+            check_no_target(_FUTURE, fields, (target.casefold(),))
             own_time, own_series, _ = _layout(readings, series_column, time_column)
             shared = [name for name in fields if name in readings.columns]
             if shared:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tidecast.errors import HistoryError
 from tidecast.files.history import Histories, histories_of, known_values
-from tidecast.files.layout import ALL, NONE, Selection
+from tidecast.files.layout import ALL, NONE, Selection, layout_of
 from tidecast.files.tables import Table, read_tables
 from tidecast.models.known.values import KnownValues
 from tidecast.settings import Settings
@@ -57,7 +57,8 @@ def read_source(
     if not source.future:
         return histories
     values = known_values(histories.accepted)  # those of the stream
-    notes = add_known_files(values, source.future, (), source.series_column, source.time_zone)
+    targets = ((source.target or settings.series.target).casefold(),)
+    notes = add_known_files(values, source.future, (), targets, source.series_column, source.time_zone)
     return _noted(add_known(histories, values, settings.known), notes)
 
 
@@ -65,11 +66,12 @@ def _from_files(source: Source, settings: Settings, *, all_by_default: bool) -> 
     tables: Iterable[Table] = read_tables(source.files)
     values = KnownValues()
     notes: tuple[str, ...] = ()
-    if source.future:
-        tables = list(tables)  # they are read twice
-        notes = add_known_files(values, source.future, tables, source.series_column, source.time_zone)
     likely = settings.series.target
     selection = Selection(source.target, source.features, source.series_column, likely, all_by_default)
+    if source.future:
+        tables = list(tables)  # they are read twice
+        targets = {name.casefold() for table in tables for name in layout_of(table, selection).targets}
+        notes = add_known_files(values, source.future, tables, targets, source.series_column, source.time_zone)
     histories = histories_of(tables, selection, source.time_zone)
     if source.future:
         check_matched(histories, values)

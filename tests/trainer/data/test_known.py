@@ -122,6 +122,19 @@ def test_the_named_column_of_the_series_is_found_in_any_case(tmp_path: Path, set
     assert [2.0, 3.0] == [seen(values, 0, series=series) for values, series in zip(known, "ab", strict=True)]
 
 
+def test_the_target_is_not_known_ahead(tmp_path: Path, settings: Settings) -> None:
+    """A model would read the value that it must forecast, and have no error in any test."""
+    readings = frame(y=[1.0, 2.0])
+    future = frame(y=[3.0, np.nan], price=1.0)
+    with pytest.raises(HistoryError, match="column 'y' of the frame of known values is the target, which is not known"):
+        read_known(future, readings)
+    assert ("y",) == read_known(future[["ds", "y"]], frame(load=[1.0, 2.0], y=5.0), target="load").fields("a")
+    readings.to_csv(tmp_path / "a.csv", index=False)
+    future.rename(columns={"y": "Y"}).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(HistoryError, match=r"column 'Y' of .*p\.csv is the target, .*: remove the column"):
+        read_source(Source((str(tmp_path / "a.csv"),), future=(str(tmp_path / "p.csv"),)), settings)
+
+
 def test_known_values_of_other_series_alone_are_refused(tmp_path: Path, settings: Settings) -> None:
     """They would be left out, and it would seem that they do not help."""
     (tmp_path / "a.csv").write_text("series,ts,y\na,2024-01-01,1\n")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories
+from tidecast.files.layout import DEFAULT_TARGET
 from tidecast.models import presets
 from tidecast.models.spec import Spec
 from tidecast.settings import Settings, load_settings
@@ -84,7 +85,9 @@ class FrameRequest:
             raise HistoryError(f"series {first.series!r}: {first.reason}")
         known = None
         if self.future is not None:
-            known = read_known(self.future, frame, self.series_column, self.time_column)
+            called = histories.accepted[0].features[0]
+            target = self.target or (None if called == DEFAULT_TARGET else called)
+            known = read_known(self.future, frame, self.series_column, self.time_column, target)
             check_matched(histories, known)
         return add_known(histories, known, self.settings.known)
 
