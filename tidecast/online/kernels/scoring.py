@@ -25,7 +25,7 @@ from tidecast.online.kernels.detection.drift_sums import (
     detect_drift,
     drift_at,
 )
-from tidecast.online.kernels.detection.level_jumps import count_jump, wanders
+from tidecast.online.kernels.detection.level_jumps import confirm_jump, count_jump, wanders
 from tidecast.online.kernels.detection.noise import forget, noise_ends
 from tidecast.online.kernels.detection.slow_changes import jump_slowly
 from tidecast.online.kernels.detection.standstills import is_counter, onwards
@@ -260,14 +260,28 @@ def _join_level(at: int, record: Any, scores: BatchScores, i: int, learned: bool
         scores.drift[i] = LEVEL_MOVED
         scores.statistic[i] = 1.0
     elif scores.drift[i] == LEVEL_MOVED:
-        jump_slowly(record.slow, drift.jump, JUMP_STAYS)
-        if not count_jump(record.watch, abs(drift.jump)):
+        if not _confirm_level(record, drift, scores.facts[i]):
             scores.drift[i] = NOTHING
-        scores.facts[i].level_since = np.nan
-        scores.facts[i].old_level = drift.near
-        scores.facts[i].new_level = drift.near + drift.jump
     elif scores.drift[i] == MODEL_DEGRADED:
         record.watch.degraded = 1.0
+
+
+@part_exactly
+def _confirm_level(record: Any, drift: Any, facts: Any) -> bool:
+    """Confirm a change of level that the drift has detected; return whether the series does not often change as much.
+
+    If the watch has seen the same jump, its mean of the readings since is the new level, and it does not report it too.
+    """
+    watch = record.watch
+    if watch.jump != 0 and watch.stayed > 0:
+        unusual = confirm_jump(watch, facts)
+    else:
+        unusual = count_jump(watch, abs(drift.jump))
+        facts.level_since = np.nan
+        facts.old_level = drift.near
+        facts.new_level = drift.near + drift.jump
+    jump_slowly(record.slow, facts.new_level - facts.old_level, JUMP_STAYS)
+    return unusual
 
 
 @part_exactly

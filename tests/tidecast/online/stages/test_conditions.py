@@ -142,3 +142,12 @@ def test_a_machine_that_rests_each_night_with_a_little_noise_is_not_stuck() -> N
     """Its first nights are over before it is watched."""
     noise = np.random.default_rng(0).normal(size=8 * DAY)
     assert not reported(np.where(by_shifts(8), 30 + 3 * noise, 0.5 + 0.02 * noise), "stuck")
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_level_that_two_rules_have_seen_change_is_reported_once(seed: int) -> None:
+    """The watch and the test of drift wait for different numbers of readings, and the slow mean moves meanwhile."""
+    y = np.random.default_rng(seed).normal(size=1800)
+    for i in range(1, len(y)):
+        y[i] += 0.7 * y[i - 1]
+    assert 1 == len(reported(50 + y + 5 * (np.arange(len(y)) >= 1500), "level_changed"))

@@ -127,15 +127,22 @@ def _add_to_jump(watch: Any, distance: float, facts: Any) -> int:
     needed = WALK_STAYS if wanders(watch) else max(LEAST_STAYS, min(MOST_STAYS, STAYS / size))
     if 0 < watch.stayed < needed:
         return 0
-    _end_jump(watch)
     if watch.stayed <= 0:
+        _end_jump(watch)
         return 0
+    return JUMPED if confirm_jump(watch, facts) else USUAL_JUMP
+
+
+@part_exactly
+def confirm_jump(watch: Any, facts: Any) -> bool:
+    """Move the level by the jump that readings have shown; return whether it does not often change as much."""
     jump = watch.jump_sum / watch.stayed
     facts.level_since = watch.jump_ts
     facts.old_level = watch.level
     watch.level += jump
     facts.new_level = watch.level
-    return JUMPED if count_jump(watch, abs(jump)) else USUAL_JUMP
+    _end_jump(watch)
+    return count_jump(watch, abs(jump))
 
 
 @part_exactly

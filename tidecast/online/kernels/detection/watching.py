@@ -34,7 +34,7 @@ def watch_reading(record: Any, readings: Any, i: int, rule: Any, facts: Any) -> 
         events |= watch_standstill(watch, y, ts, facts)
         events |= watch_flatline(watch, y, ts, facts)
         jumped = watch_level(watch, record.anomaly, y, ts, y - record.pending_forecast, facts)
-        events |= jumped | _watch_slowly(watch, record.slow, y, _above(readings.profiles[i]), jumped, facts)
+        events |= jumped | _watch_slowly(record, y, _above(readings.profiles[i]), jumped, facts)
         watch.seen += 1
         watch.value = y
     watch.ts = ts
@@ -56,12 +56,17 @@ def _watch_anomaly(record: Any, rule: Any, y: float, ts: float, facts: Any) -> i
 
 
 @part_exactly
-def _watch_slowly(watch: Any, slow: Any, y: float, above: float, jumped: int, facts: Any) -> int:
-    """Detect a slow change of the level; begin at the new level if the reading has shown that it jumped."""
+def _watch_slowly(record: Any, y: float, above: float, jumped: int, facts: Any) -> int:
+    """Detect a slow change of the level; begin at the new level if the reading has shown that it jumped.
+
+    While readings confirm a jump, of the watch or of the test of drift, no slow change is detected.
+    """
+    watch = record.watch
+    slow = record.slow
     follow_slowly(slow, y, above)
     if jumped:
         jump_slowly(slow, facts.new_level - facts.old_level, watch.stayed)
-    if jumped or watch.jump != 0 or not varies(watch):
+    if jumped or watch.jump != 0 or record.drift.stayed > 0 or not varies(watch):
         return 0
     old = former_level(slow)
     change = slow_change(slow, watch.error)
