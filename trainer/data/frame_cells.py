@@ -99,8 +99,7 @@ def times(name: str, column: pd.Series) -> pd.Series:
 
 def names(column: pd.Series) -> pd.Series:
     """Return a column of names; a whole number is written without a decimal point."""
-    column = plain(column)
-    return _each(column.astype(object), _name_text)
+    return _each(plain(column), _name_text)
 
 
 def other(column: pd.Series) -> pd.Series:
@@ -108,7 +107,7 @@ def other(column: pd.Series) -> pd.Series:
     column = plain(column)
     if _is_numeric(column) or types.is_datetime64_any_dtype(column.dtype):
         return column
-    return _each(column.astype(object), str)
+    return _each(column, str)
 
 
 def _is_numeric(column: pd.Series) -> bool:
@@ -122,6 +121,8 @@ def _is_written(column: pd.Series) -> bool:
 
 
 def _each(column: pd.Series, write: Callable[[Any], str]) -> pd.Series:
+    if isinstance(column.dtype, pd.StringDtype):
+        return column
     missing = column.isna().tolist()
     cells = [None if gone else write(cell) for cell, gone in zip(column.tolist(), missing, strict=True)]
     return pd.Series(cells, column.index, dtype=object)
