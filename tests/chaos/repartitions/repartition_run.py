@@ -42,6 +42,7 @@ block = "20ms"
 """
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 FIRST_KILL_S = 0.3  # after the command was started, at most: an undisturbed repartition takes as long
+LONGEST_PAUSE_S = 1.5  # between the first kill and the second
 CONTROL_RATE = 600
 CONTROL_CHANGES = CHANGES[:1]  # a worker without a guard breaks a promise in the first already
 STUCK_S = 15.0  # without an answer: the remaining readings are lost
@@ -184,16 +185,21 @@ class _Run:
             self._client.close()
 
     def _change_to(self, partitions: int, *, calm: bool) -> None:
-        """Change the number once, with kills unless it is calm, and let the load go on for a moment."""
+        """Change the number once, with kills unless it is calm, and let the load go on for a moment.
+
+        Each pause between two kills may be longer than the one before: on a busy machine starts take seconds.
+        """
         former = self._layout()
         deadline = time.monotonic() + PATIENCE_S
         command = self._command(partitions)
         kill_at = time.monotonic() + self._rng.uniform(0, FIRST_KILL_S)
+        longest_s = LONGEST_PAUSE_S
         while (layout := self._layout()).generation == former.generation:
             assert time.monotonic() < deadline, "the repartition stands still"
             if not calm and time.monotonic() > kill_at:
                 self._kill(command)
-                kill_at = time.monotonic() + self._rng.uniform(0.3, 1.5)
+                kill_at = time.monotonic() + self._rng.uniform(0.3, longest_s)
+                longest_s *= 1.3
             if command.poll() is not None and layout.generation == former.generation:
                 command = self._command(partitions)
             self._supervise()

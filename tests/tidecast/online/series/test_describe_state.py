@@ -18,6 +18,7 @@ def a_state() -> SeriesState:
     state = SeriesState(("value",), Window(8, 1))
     for second in range(2):
         state.window.push(1000 * second, [1.0], 3)
+    state.fields.watch.seen = 2
     return state
 
 
