@@ -46,6 +46,7 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
         SettingsError: an option is out of range.
         HistoryError: a file cannot be read, or no reading was recorded.
     """
+    begin_log(settings.log_level, settings.log_format)
     check_season(job.season, "--season")
     check_folder("the store", settings.store)
     spec, settings = _shape(job, settings)
@@ -62,8 +63,6 @@ def run(job: TrainJob, settings: Settings, *, as_json: bool) -> bool:
 
 
 def _train(job: TrainJob, histories: Histories, spec: Spec, settings: Settings) -> list[Verdict]:
-    if job.scheduler:
-        begin_log(settings.log_level, settings.log_format)
     with progress("training", "series", len(histories.accepted)) as report_progress:
         options = TrainOptions(season=job.season, force=job.force, progress=report_progress, scheduler=job.scheduler)
         return train(histories.accepted, spec, settings, ModelStore(settings.store), options)

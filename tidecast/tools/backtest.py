@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tidecast.errors import HistoryError, SettingsError
 from tidecast.files.history import Histories, History, counted, known_values
 from tidecast.files.refusal import Refusal, print_notes
+from tidecast.log import begin_log
 from tidecast.models.presets import preset
 from tidecast.models.spec import Spec
 from tidecast.models.store import ModelStore
@@ -61,6 +62,7 @@ def run(job: BacktestJob, settings: Settings, *, as_json: bool) -> bool:
         SettingsError: an option is out of range, or a result file cannot be written.
         HistoryError: a file cannot be read, or no series has a test part.
     """
+    begin_log(settings.log_level, settings.log_format)
     check_test_size(job.test_size, "--test-size")
     spec = Spec(**preset(job.preset))
     check_file("--out", job.out)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tidecast.files.history import History
+from tidecast.log import begin_log
 from tidecast.models import lstm
 from tidecast.models.experts import EXPERTS
 from tidecast.models.lstm_trace import CellTrace
@@ -108,6 +109,7 @@ def run(request: Request, settings: Settings, out: Path = FOLDER, *, as_json: bo
         StoreError: the series has no such version.
         HistoryError: a file cannot be read, or does not fit the model.
     """
+    begin_log(settings.log_level, settings.log_format)
     check_folder("--out", out)
     store = ModelStore(settings.store)
     history = requested_history(request, settings, store)

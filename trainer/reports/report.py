@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tidecast.files.history import History
+from tidecast.log import begin_log
 from tidecast.models.metrics import skill
 from tidecast.models.model import Header
 from tidecast.models.step_scores import COLUMNS as STEP_COLUMNS
@@ -39,6 +40,7 @@ def run(request: Request, settings: Settings, out: Path = FOLDER) -> Path:
         StoreError: the series has no such version.
         HistoryError: a file cannot be read, or does not fit the model.
     """
+    begin_log(settings.log_level, settings.log_format)
     check_folder("--out", out)
     store = ModelStore(settings.store)
     return report(request.series, requested_history(request, settings, store), settings, store, out, request.version)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tidecast.errors import HistoryError, ModelError, StoreError
 from tidecast.files.history import Histories, History
+from tidecast.log import begin_log
 from tidecast.models.store import ModelStore, Version
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
@@ -90,6 +91,7 @@ def run(source: Source | None, settings: Settings, out: Path = FOLDER) -> Path:
         SettingsError: the folder cannot be written to.
         HistoryError: a file cannot be read.
     """
+    begin_log(settings.log_level, settings.log_format)
     check_folder("--out", out)
     store = ModelStore(settings.store)
     read = read_source(source, settings, all_by_default=True) if source else Histories(())

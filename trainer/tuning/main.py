@@ -8,6 +8,7 @@ from rich.table import Table
 from tidecast.errors import HistoryError
 from tidecast.files.history import History
 from tidecast.files.refusal import print_notes, print_refused
+from tidecast.log import begin_log
 from tidecast.models.metrics import skill
 from tidecast.outputs import check_folder
 from tidecast.progress import progress
@@ -27,6 +28,7 @@ def run(source: Source, series: str | None, epochs: int, settings: Settings, *, 
         HistoryError: a file cannot be read, or the series is not in it.
         TidecastError: the series is not suitable for a search.
     """
+    begin_log(settings.log_level, settings.log_format)
     check_folder("the store", settings.store)
     histories = read_source(source, settings)
     print_notes(histories.notes)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import typer
 from redis import Redis
 
@@ -212,3 +213,18 @@ def test_models_are_listed_as_a_table(
     shown = capsys.readouterr().out
     assert "boiler-7" in shown
     assert " 0.1429 " in shown  # all digits of an error would leave no room for the verdict
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "x.csv"), ("backtest", "--data", "x.csv", "--out", "o.csv"), ("replay", "x.csv")]
+)
+@pytest.mark.usefixtures("url")
+def test_a_line_of_the_log_is_not_part_of_a_command_s_json(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An own expert that was left out is a line of the log, which a program that reads standard output must not get."""
+    assert 0 != run_command(*words)
+    structlog.get_logger("tidecast.experts").warning("an own expert was left out")
+    out, err = capsys.readouterr()
+    assert not out
+    assert "an own expert was left out" in err

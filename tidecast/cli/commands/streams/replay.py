@@ -30,7 +30,10 @@ def replay(
     store: StoreOption = None,
 ) -> None:
     """Forecast a file's readings with the worker's code, without Redis and as fast as possible."""
+    from tidecast.log import begin_log  # imported late: --help does not need it
+
     settings = with_minimum(load_settings(store=store), non_negative=non_negative)
+    begin_log(settings.log_level, settings.log_format)
     if out is not None:
         check_file("--out", out)
     histories = readings_in(file, columns.selection(settings.series.target), columns.time_zone)
