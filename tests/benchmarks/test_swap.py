@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from benchmarks.harness.contestants import serving
 from benchmarks.harness.models import publish_models
@@ -27,9 +28,9 @@ def test_every_figure_is_there_and_nothing_is_lost(capsys: pytest.CaptureFixture
     assert 0 < figures["flow_per_s"] < 1e6
 
 
-def test_what_the_worker_can_bear_flows_as_asked_for(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+def test_what_the_worker_can_bear_flows_as_asked_for(redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path) -> None:
     """The worker's own pace limits only higher rates."""
+    redis.ping()
     publish_models(ModelStore(tmp_path / "models"), 5)
     with serving(redis_server, tmp_path, Readings(5)) as worker:
-        worker.redis.flushall()
         assert 50 == _rate(worker, 50)
